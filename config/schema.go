@@ -1,0 +1,197 @@
+// Package config is the configuration: its schema, its strict loading with the
+// position of every mistake, the presets of public CAs, and what of it may be
+// shown.
+//
+// It knows nothing of how a probe is done; the words it shares with the rest
+// of the program are those of the package probe.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Config is a configuration file. Names are the maps' keys.
+type Config struct {
+	Targets    map[string]*Target `yaml:"targets"`
+	Responders Responders         `yaml:"responders,omitempty"`
+	Modules    map[string]*Module `yaml:"modules,omitempty"`
+}
+
+// Environment says what a CA's certificates are for. It becomes a label.
+type Environment string
+
+// The environments.
+const (
+	Production Environment = "production"
+	Staging    Environment = "staging"
+)
+
+// Target is a CA. After loading, what its preset says is filled in.
+type Target struct {
+	Preset string `yaml:"preset,omitempty"`
+	// DirectoryURL is an https URL (RFC 8555 §7.1.1); from the preset if empty.
+	DirectoryURL string `yaml:"directory_url,omitempty"`
+	// Environment defaults to the preset's, else production.
+	Environment Environment `yaml:"environment,omitempty"`
+	// OwnCA lifts a preset's floors, for those whose CA it is.
+	OwnCA   bool    `yaml:"own_ca,omitempty"`
+	Account Account `yaml:"account,omitempty"`
+	// TLSConfig says whom to trust; empty: the system's roots.
+	TLSConfig promconfig.TLSConfig `yaml:"tls_config,omitempty"`
+	// ProxyConfig is proxy_url, no_proxy, proxy_from_environment, proxy_connect_header.
+	ProxyConfig promconfig.ProxyConfig `yaml:",inline"`
+	// AllowNetworks are special-purpose networks that the CA's URLs may lead
+	// into, beside the one in which the directory itself lives.
+	AllowNetworks []netip.Prefix `yaml:"allow_networks,omitempty"`
+	// RateLimits is "none" for a CA without limits; empty: the preset's, or unknown.
+	RateLimits string `yaml:"rate_limits,omitempty"`
+	// Probes maps modules to intervals; 0: only when scraped.
+	Probes map[string]model.Duration `yaml:"probes"`
+}
+
+// Account is the account that a target's signed requests come from.
+type Account struct {
+	// Contact are URLs such as mailto:pki@example.org (RFC 8555 §7.1.2). The
+	// first one is also in the User-Agent.
+	Contact []string `yaml:"contact,omitempty"`
+	// AgreeToTerms must be true before an account is created with a CA that has terms.
+	AgreeToTerms bool `yaml:"agree_to_terms,omitempty"`
+	// ExternalAccountBinding is RFC 8555 §7.3.4's; nil: none.
+	ExternalAccountBinding *ExternalAccountBinding `yaml:"external_account_binding,omitempty"`
+}
+
+// ExternalAccountBinding binds our account to one with the CA's operator.
+type ExternalAccountBinding struct {
+	KeyID string `yaml:"key_id"`
+	// One of the two: the HMAC key in base64url, or the file that holds it.
+	HMACKey     promconfig.Secret `yaml:"hmac_key,omitempty"`
+	HMACKeyFile string            `yaml:"hmac_key_file,omitempty"`
+}
+
+// Responders are our own listeners for the CA's validators.
+type Responders struct {
+	HTTP *HTTPResponder `yaml:"http,omitempty"` // http-01; nil: none
+	DNS  *DNSResponder  `yaml:"dns,omitempty"`  // dns-01 and the zone's names; nil: none
+}
+
+// HTTPResponder answers http-01 (RFC 8555 §8.3).
+type HTTPResponder struct {
+	ListenAddress string `yaml:"listen_address"`
+}
+
+// DNSResponder is an authoritative server for the probe zones.
+type DNSResponder struct {
+	ListenAddress string   `yaml:"listen_address"` // UDP and TCP
+	Zones         []string `yaml:"zones"`          // lower case, without the final dot
+	Nameserver    string   `yaml:"nameserver"`     // the NS and SOA MNAME of every zone
+	// Addresses are the A and AAAA of the zones and of every name beneath.
+	Addresses []netip.Addr `yaml:"addresses,omitempty"`
+	CAA       []CAA        `yaml:"caa,omitempty"` // at every name; empty: NODATA
+}
+
+// CAA is one CAA record (RFC 8659).
+type CAA struct {
+	Flag  uint8  `yaml:"flag,omitempty"`
+	Tag   string `yaml:"tag"`
+	Value string `yaml:"value"`
+}
+
+// IPProtocol says over which address family a CA is reached.
+type IPProtocol string
+
+// The values of ip_protocol.
+const (
+	IPAny IPProtocol = "any"
+	IP4   IPProtocol = "ip4"
+	IP6   IPProtocol = "ip6"
+)
+
+// ConnectionMode says whether runs share connections.
+type ConnectionMode string
+
+// The values of connection.
+const (
+	ConnectionFresh ConnectionMode = "fresh" // each run opens its own
+	ConnectionReuse ConnectionMode = "reuse" // runs of a pair share an idle one
+)
+
+// Module is a configured prober: what to do and what to expect. After loading
+// every field is filled in.
+type Module struct {
+	// Prober defaults to the module's own name where that is a prober's.
+	Prober probe.Prober `yaml:"prober"`
+	// Timeout bounds a run; at least 100 ms.
+	Timeout model.Duration `yaml:"timeout,omitempty"`
+	// MinInterval is the least time between the starts of two runs; scrapes that
+	// come sooner get the last result. Default 1 s; a preset's floor wins.
+	MinInterval model.Duration `yaml:"min_interval,omitempty"`
+	IPProtocol  IPProtocol     `yaml:"ip_protocol,omitempty"`
+	Connection  ConnectionMode `yaml:"connection,omitempty"`
+	// Order, Validate and Issue: the section of the prober's own name; the others nil.
+	Order    *Order    `yaml:"order,omitempty"`
+	Validate *Validate `yaml:"validate,omitempty"`
+	Issue    *Issue    `yaml:"issue,omitempty"`
+}
+
+// Order says what to order.
+type Order struct {
+	Names Names `yaml:"names,omitempty"`
+}
+
+// AuthorizationMode says what to do about authorizations that are valid already.
+type AuthorizationMode string
+
+// The values of authorization. They are two different measurements.
+const (
+	// AuthorizationFresh deactivates a valid authorization that is found and one
+	// that was used, so that each run has the CA validate.
+	AuthorizationFresh AuthorizationMode = "fresh"
+	// AuthorizationReuse takes a valid one as it is, and leaves it.
+	AuthorizationReuse AuthorizationMode = "reuse"
+)
+
+// Validate says what to have validated, and how.
+type Validate struct {
+	Challenge probe.ChallengeType `yaml:"challenge,omitempty"`
+	Names     Names               `yaml:"names,omitempty"`
+}
+
+// Issue says what to have issued, and how.
+type Issue struct {
+	Challenge     probe.ChallengeType `yaml:"challenge,omitempty"`
+	Names         Names               `yaml:"names,omitempty"`
+	Authorization AuthorizationMode   `yaml:"authorization,omitempty"` // default fresh
+	KeyType       string              `yaml:"key_type,omitempty"`      // "ecdsa-p256"
+}
+
+// Names says for which names.
+type Names struct {
+	// Zone is the domain beneath which the names lie; default: the DNS
+	// responder's, if it has just one.
+	Zone string `yaml:"zone,omitempty"`
+	// Count of names in one order: 1.
+	Count int `yaml:"count,omitempty"`
+	// Mode "random": a name nobody has used before, each run.
+	Mode string `yaml:"mode,omitempty"`
+}
+
+// Pair is a module on a target, with everything in force for it.
+type Pair struct {
+	probe.Pair
+	Target *Target
+	Module *Module
+	// Interval between ticks; 0: only when scraped.
+	Interval time.Duration
+	// MinInterval is the module's or the preset's floor, whichever is longer.
+	MinInterval time.Duration
+	Timeout     time.Duration
+	// Hash identifies the pair's effective configuration: unchanged pairs keep
+	// their counters, history and timeline over a reload.
+	Hash string
+}

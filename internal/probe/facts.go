@@ -1,0 +1,181 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// FailureKind says what kind of thing went wrong, before anybody asks whose
+// fault it is.
+type FailureKind string
+
+// The kinds of failure.
+const (
+	// FailureCall: an exchange got no answer, or one that is not a success.
+	FailureCall FailureKind = "call"
+	// FailureObject: an order, authorization or challenge turned invalid; every
+	// HTTP status may have been 200. Problem is the embedded one.
+	FailureObject FailureKind = "object"
+	// FailureProtocol: an answer broke RFC 8555: not JSON, a missing URL, an
+	// unknown status, a missing nonce.
+	FailureProtocol FailureKind = "protocol"
+	// FailureCertificate: the certificate is not what was asked for.
+	FailureCertificate FailureKind = "certificate"
+	// FailureTimeout: the run's time was over while an object was still pending
+	// or processing, and no exchange was in flight.
+	FailureTimeout FailureKind = "timeout"
+	// FailureCanceled: the run was cut because the exporter stops.
+	FailureCanceled FailureKind = "canceled"
+	// FailureUnsupported: the CA does not offer what the module wants.
+	FailureUnsupported FailureKind = "unsupported"
+	// FailureClient: our configuration or account makes the run impossible.
+	FailureClient FailureKind = "client"
+	// FailureLocal: our disk, port, responder or key failed.
+	FailureLocal FailureKind = "local"
+)
+
+// Failure is what ended a run early.
+type Failure struct {
+	Step StepName    `json:"step"`
+	Kind FailureKind `json:"kind"`
+	// Call is the index in Facts.Calls of the exchange that failed, or whose
+	// answer is the evidence; -1: none.
+	Call int `json:"call"`
+	// Object is "order", "authorization", "challenge", "directory",
+	// "certificate" or empty: what Problem or Detail is about.
+	Object string `json:"object,omitempty"`
+	// Problem is the problem document embedded in Object; that of a failed
+	// exchange is in the Call.
+	Problem *Problem `json:"problem,omitempty"`
+	// Detail says in words what was wrong, bounded and scrubbed.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Directory is what a directory said (RFC 8555 §7.1.1).
+type Directory struct {
+	// Endpoints are the fields with a URL that were present, by their names in
+	// the document (newNonce, newAccount, …).
+	Endpoints               []string `json:"endpoints"`
+	TermsOfService          string   `json:"terms_of_service,omitempty"`
+	Website                 string   `json:"website,omitempty"`
+	CAAIdentities           []string `json:"caa_identities,omitempty"`
+	ExternalAccountRequired bool     `json:"external_account_required,omitempty"`
+	// Profiles are the names of the profiles offered, sorted.
+	Profiles []string `json:"profiles,omitempty"`
+}
+
+// APICertificate is the certificate that the CA's own API presented. It is
+// captured before verification, so that an expired one still shows its date.
+type APICertificate struct {
+	Subject   string    `json:"subject"`
+	Issuer    string    `json:"issuer"`
+	DNSNames  []string  `json:"dns_names,omitempty"` // at most 20
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+}
+
+// Certificate is what was issued, and how it was checked.
+type Certificate struct {
+	Serial    string        `json:"serial"` // lower-case hex
+	Issuer    string        `json:"issuer"`
+	Names     []string      `json:"names"` // at most 100
+	NotBefore time.Time     `json:"not_before"`
+	NotAfter  time.Time     `json:"not_after"`
+	Chain     int           `json:"chain"` // number of certificates, the leaf included
+	Checks    []CheckResult `json:"checks"`
+}
+
+// Check names a check of an issued certificate. The list is closed.
+type Check string
+
+// The checks.
+const (
+	CheckKey        Check = "key"        // the public key is the one of the request
+	CheckNames      Check = "names"      // the identifiers asked for, and no others
+	CheckValidity   Check = "validity"   // valid now
+	CheckOrder      Check = "order"      // each certificate is issued by the next one
+	CheckSignatures Check = "signatures" // and signed by it
+)
+
+// Checks lists every check.
+func Checks() []Check {
+	return []Check{CheckKey, CheckNames, CheckValidity, CheckOrder, CheckSignatures}
+}
+
+// CheckResult is the outcome of one check.
+type CheckResult struct {
+	Check  Check  `json:"check"`
+	Passed bool   `json:"passed"`
+	Detail string `json:"detail,omitempty"` // why not; empty when passed
+}
+
+// ChallengeType is a challenge's type as in RFC 8555 §8.
+type ChallengeType string
+
+// The challenge types.
+const (
+	HTTP01 ChallengeType = "http-01"
+	DNS01  ChallengeType = "dns-01"
+)
+
+// Challenge is one challenge to be solved: what a responder needs to know.
+type Challenge struct {
+	Type       ChallengeType
+	Identifier string // the name without a wildcard's "*."
+	Token      string
+	// KeyAuthorization is RFC 8555 §8.1's, the answer to http-01; dns-01
+	// publishes the base64url of its SHA-256.
+	KeyAuthorization string
+	// Start is the run's start, from which its visits count.
+	Start time.Time
+}
+
+// Visit is one request of a validator at one of our responders.
+type Visit struct {
+	At        time.Duration `json:"at_ns"` // since Result.Start
+	Challenge ChallengeType `json:"challenge"`
+	Family    Family        `json:"family"`
+	// Network numbers the distinct networks (/24, /48) among the visits of one
+	// challenge, from 1. The addresses themselves are the CA's secret and are
+	// not kept in the stored form.
+	Network int        `json:"network"`
+	Remote  netip.Addr `json:"-"`
+	// Asked and Answered say what was asked ("TXT", "GET") and what was told
+	// ("1 value", "200", "NODATA").
+	Asked    string `json:"asked"`
+	Answered string `json:"answered"`
+	// OK reports whether the answer was the one that the challenge needs.
+	OK bool `json:"ok"`
+}
+
+// FollowUpKind says what a follow-up does.
+type FollowUpKind string
+
+// The kinds of follow-up.
+const (
+	// FollowUpDeactivateAuthz deactivates a valid authorization (RFC 8555
+	// §7.5.2). One that is still pending is left alone: deactivating it counts
+	// as a failed validation at Let's Encrypt.
+	FollowUpDeactivateAuthz FollowUpKind = "deactivate_authz"
+)
+
+// FollowUpKinds lists every kind of follow-up.
+func FollowUpKinds() []FollowUpKind { return []FollowUpKind{FollowUpDeactivateAuthz} }
+
+// FollowUp is a side effect that must be undone or watched. It is stored before
+// the side effect happens and removed when it is done, so that it survives
+// kill -9.
+type FollowUp struct {
+	ID   string       `json:"id"`
+	Kind FollowUpKind `json:"kind"`
+	Pair
+	// Parent is the ID of the run whose side effect it is.
+	Parent  string    `json:"parent"`
+	URL     string    `json:"url"` // of the authorization
+	Created time.Time `json:"created"`
+	// NotBefore is when it may next be tried; zero: at once.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	// Expires is when it is given up.
+	Expires  time.Time `json:"expires"`
+	Attempts int       `json:"attempts,omitempty"`
+}

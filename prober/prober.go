@@ -1,0 +1,61 @@
+// Package prober holds the probers: one file for each kind of probe. A prober
+// does one run and returns what it saw; it touches no metric, no page and no
+// file, and judges nothing.
+package prober
+
+import (
+	"context"
+	"crypto"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Request is everything that one run gets.
+type Request struct {
+	ID    string    // probe.Result.ID
+	Start time.Time // every offset counts from here
+	Pair  config.Pair
+	// FollowUp is what to do instead of the module's own probe; nil: the probe.
+	FollowUp *probe.FollowUp
+	// HTTP records every exchange of this run.
+	HTTP      *acmehttp.Session
+	Accounts  Accounts  // used by probers that sign
+	Solver    Solver    // used by probers that solve
+	FollowUps FollowUps // used by probers that leave something to be undone
+	// Progress, if not nil, is told of each step as it begins. It must not block.
+	Progress func(probe.StepName)
+}
+
+// Account is what signed requests are signed with.
+type Account struct {
+	Key crypto.Signer
+	URL string // the key identifier, RFC 8555 §6.2
+}
+
+// Accounts keeps the account of the run's target.
+type Accounts interface {
+	// Account returns it. If the CA is not known to have one it calls register,
+	// for one run at a time however many of the target's ask, with the durable
+	// key, and keeps the URL that register returns. An error of register comes
+	// back unwrapped.
+	Account(ctx context.Context, register func(context.Context, crypto.Signer) (url string, err error)) (Account, error)
+}
+
+// Solver publishes answers to challenges.
+type Solver interface {
+	// Present publishes the answer until withdraw is called, which returns the
+	// validators' visits. withdraw must be called; a second call returns the
+	// same and does nothing else.
+	Present(ctx context.Context, c probe.Challenge) (withdraw func() []probe.Visit, err error)
+}
+
+// FollowUps keeps what must be undone or watched after a run.
+type FollowUps interface {
+	// Add stores f durably; when it returns nil the side effect may happen.
+	Add(f probe.FollowUp) error
+	// Drop forgets it: nothing is left to be done.
+	Drop(id string) error
+}
