@@ -153,7 +153,8 @@ func (ca *CA) write(w http.ResponseWriter, r *http.Request, a *answer, f *Fault)
 	_, _ = w.Write(a.body[half:])
 }
 
-// filler is an endless JSON string.
+// filler is blanks without end: to a JSON decoder, a document that is about to
+// begin.
 type filler struct{}
 
 func (filler) Read(p []byte) (int, error) {
