@@ -53,6 +53,10 @@ type Target struct {
 	RateLimits string `yaml:"rate_limits,omitempty"`
 	// Probes maps modules to intervals; 0: only when scraped.
 	Probes map[string]model.Duration `yaml:"probes"`
+
+	// files are digests of what the target's files held when they were loaded,
+	// for the hash of its pairs.
+	files []string
 }
 
 // Account is the account that a target's signed requests come from.
@@ -82,12 +86,13 @@ type Responders struct {
 
 // HTTPResponder answers http-01 (RFC 8555 §8.3).
 type HTTPResponder struct {
+	// ListenAddress is host:port; default ":80".
 	ListenAddress string `yaml:"listen_address"`
 }
 
 // DNSResponder is an authoritative server for the probe zones.
 type DNSResponder struct {
-	ListenAddress string   `yaml:"listen_address"` // UDP and TCP
+	ListenAddress string   `yaml:"listen_address"` // UDP and TCP; default ":53"
 	Zones         []string `yaml:"zones"`          // lower case, without the final dot
 	Nameserver    string   `yaml:"nameserver"`     // the NS and SOA MNAME of every zone
 	// Addresses are the A and AAAA of the zones and of every name beneath.
@@ -137,12 +142,23 @@ type Module struct {
 	Order    *Order    `yaml:"order,omitempty"`
 	Validate *Validate `yaml:"validate,omitempty"`
 	Issue    *Issue    `yaml:"issue,omitempty"`
+
+	// timeoutByDefault says that Timeout was not written, so that a preset's may
+	// take its place.
+	timeoutByDefault bool
 }
 
 // Order says what to order.
 type Order struct {
 	Names Names `yaml:"names,omitempty"`
 }
+
+// The values of rate_limits, key_type and names.mode.
+const (
+	RateLimitsNone = "none"
+	KeyECDSAP256   = "ecdsa-p256"
+	NamesRandom    = "random"
+)
 
 // AuthorizationMode says what to do about authorizations that are valid already.
 type AuthorizationMode string
@@ -185,6 +201,7 @@ type Names struct {
 type Pair struct {
 	probe.Pair
 	Target *Target
+	// Module has this pair's own Timeout and MinInterval.
 	Module *Module
 	// Interval between ticks; 0: only when scraped.
 	Interval time.Duration

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Preset is what is known of a public CA.
+type Preset struct {
+	Name string
+	// CA is the operator's name for people.
+	CA           string
+	DirectoryURL string
+	Environment  Environment
+	// EAB says that the CA creates accounts only with an external account
+	// binding (RFC 8555 §7.3.4). EABFrom says where its values come from.
+	EAB     bool
+	EABFrom string
+	// Staging is the preset of the same CA for trying things out; empty: none.
+	Staging string
+	// timeouts differ from the probers' own where the CA is known to take its time.
+	timeouts map[probe.Prober]time.Duration
+}
+
+// floors are the shortest intervals on a public CA. They protect it from a
+// thousand copies of one example, so they are the same for all.
+var floors = map[probe.Prober]time.Duration{
+	probe.ProberDirectory: 30 * time.Second,
+	probe.ProberNonce:     30 * time.Second,
+	probe.ProberAccount:   time.Minute,
+	probe.ProberOrder:     5 * time.Minute,
+	probe.ProberValidate:  5 * time.Minute,
+	probe.ProberIssue:     5 * time.Minute,
+}
+
+// slow are the timeouts of CAs that answer and validate in their own time:
+// minutes between finalize and certificate are nothing unusual there.
+var slow = map[probe.Prober]time.Duration{
+	probe.ProberDirectory: 20 * time.Second,
+	probe.ProberNonce:     20 * time.Second,
+	probe.ProberAccount:   time.Minute,
+	probe.ProberOrder:     time.Minute,
+	probe.ProberValidate:  3 * time.Minute,
+	probe.ProberIssue:     5 * time.Minute,
+}
+
+var presets = []Preset{
+	{
+		Name: "letsencrypt", CA: "Let's Encrypt",
+		DirectoryURL: "https://acme-v02.api.letsencrypt.org/directory",
+		Environment:  Production, Staging: "letsencrypt-staging",
+	},
+	{
+		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)",
+		DirectoryURL: "https://acme-staging-v02.api.letsencrypt.org/directory",
+		Environment:  Staging,
+	},
+	{
+		Name: "google", CA: "Google Trust Services",
+		DirectoryURL: "https://dv.acme-v02.api.pki.goog/directory",
+		Environment:  Production, Staging: "google-test",
+		EAB: true, EABFrom: "`gcloud publicca external-account-keys create`",
+	},
+	{
+		Name: "google-test", CA: "Google Trust Services (test)",
+		DirectoryURL: "https://dv.acme-v02.test-api.pki.goog/directory",
+		Environment:  Staging,
+		EAB:          true, EABFrom: "`gcloud publicca external-account-keys create` at the preprod endpoint",
+	},
+	{
+		Name: "zerossl", CA: "ZeroSSL",
+		DirectoryURL: "https://acme.zerossl.com/v2/DV90",
+		Environment:  Production,
+		EAB:          true, EABFrom: "the developer page of your ZeroSSL account",
+		timeouts: slow,
+	},
+	{
+		Name: "sslcom-rsa", CA: "SSL.com (RSA)",
+		DirectoryURL: "https://acme.ssl.com/sslcom-dv-rsa",
+		Environment:  Production,
+		EAB:          true, EABFrom: "the API credentials of your SSL.com account",
+		timeouts: slow,
+	},
+	{
+		Name: "sslcom-ecc", CA: "SSL.com (ECC)",
+		DirectoryURL: "https://acme.ssl.com/sslcom-dv-ecc",
+		Environment:  Production,
+		EAB:          true, EABFrom: "the API credentials of your SSL.com account",
+		timeouts: slow,
+	},
+	{
+		Name: "actalis", CA: "Actalis",
+		DirectoryURL: "https://acme-api.actalis.com/acme/directory",
+		Environment:  Production,
+		EAB:          true, EABFrom: "\"Manage with ACME\" in the Actalis customer area",
+		timeouts: slow,
+	},
+}
+
+// Presets lists the public CAs that are known by name.
+func Presets() []Preset {
+	list := slices.Clone(presets)
+	for i := range list {
+		list[i].timeouts = maps.Clone(list[i].timeouts)
+	}
+	return list
+}
+
+// Floor is the shortest interval for p, unless own_ca lifts it.
+func (*Preset) Floor(p probe.Prober) time.Duration { return floors[p] }
+
+// Timeout is the default for p; 0: the prober's own default.
+func (s *Preset) Timeout(p probe.Prober) time.Duration { return s.timeouts[p] }
+
+func presetNames() []string {
+	names := make([]string, len(presets))
+	for i := range presets {
+		names[i] = presets[i].Name
+	}
+	return names
+}
+
+// presetNamed returns nil if there is none of that name.
+func presetNamed(name string) *Preset {
+	for i := range presets {
+		if presets[i].Name == name {
+			return &presets[i]
+		}
+	}
+	return nil
+}
+
+// presetsAt returns the names of the presets whose directory is at u's host;
+// the one with u's very path alone, if there is one.
+func presetsAt(u *url.URL) (names []string) {
+	for i := range presets {
+		at, err := url.Parse(presets[i].DirectoryURL)
+		if err != nil || !strings.EqualFold(at.Hostname(), strings.TrimSuffix(u.Hostname(), ".")) {
+			continue
+		}
+		if at.Path == u.Path {
+			return []string{presets[i].Name}
+		}
+		names = append(names, presets[i].Name)
+	}
+	return names
+}

@@ -1,0 +1,45 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+
+	promconfig "github.com/prometheus/common/config"
+	"gopkg.in/yaml.v3"
+)
+
+// Redacted returns the configuration as it is in force, as YAML that may be
+// shown: secrets are <secret>, and what identifies us to a proxy is xxxxx.
+func (c *Config) Redacted() []byte {
+	shown := Config{Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{}}
+	for name, t := range c.Targets {
+		shown.Targets[name] = redactTarget(t)
+	}
+	for name, m := range c.Modules {
+		own := *m
+		if own.timeoutByDefault {
+			own.Timeout = 0 // left out: a preset's may be in force instead
+		}
+		shown.Modules[name] = &own
+	}
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(shown); err != nil {
+		panic(fmt.Sprintf("config: encode: %v", err)) // every type is our own
+	}
+	enc.Close()
+	return b.Bytes()
+}
+
+// redactTarget returns a copy whose YAML form holds no secret.
+func redactTarget(t *Target) *Target {
+	own := *t
+	if u := t.ProxyConfig.ProxyURL.URL; u != nil && u.User != nil {
+		plain := *u
+		plain.User = url.User("xxxxx")
+		own.ProxyConfig.ProxyURL = promconfig.URL{URL: &plain}
+	}
+	return &own
+}
