@@ -1,0 +1,167 @@
+package metrics
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// lines counts the series of the text format: those of the pair, and those of
+// its target alone.
+func lines(t testing.TB, g prometheus.Gatherer) (pair, target int) {
+	t.Helper()
+	var b bytes.Buffer
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+		case strings.Contains(line, `module="`):
+			pair++
+		case strings.Contains(line, `target="`):
+			target++
+		}
+	}
+	return pair, target
+}
+
+// observeWorst has every call of an issuance, the account's creation and the
+// follow-up's included, answered with every status, every step pass once, and
+// runs fail for twenty reasons.
+func observeWorst(m *Metrics, name probe.Pair) {
+	r := issuance(name, "1", start)
+	for _, step := range probe.Steps() {
+		r.Steps = append(r.Steps, probe.Step{Name: step, OK: true, Duration: time.Second})
+	}
+	for _, call := range []probe.CallName{
+		probe.CallDirectory, probe.CallNewNonce, probe.CallNewAccount, probe.CallNewOrder, probe.CallOrder, probe.CallAuthz,
+		probe.CallChallenge, probe.CallFinalize, probe.CallCertificate, probe.CallDeactivateAuthz,
+	} {
+		for status := range 600 {
+			c := probe.Call{Name: call, Method: "POST", Status: status, Ready: 1, End: 2}
+			if call == probe.CallDirectory || call == probe.CallNewNonce {
+				c.Method = "GET"
+			} else {
+				c.Attempt, c.RetryCause = 1, causeBadNonce
+			}
+			r.Calls = append(r.Calls, c)
+		}
+	}
+	r.Directory = &probe.Directory{TermsOfService: "other"}
+	m.Observe(r)
+	for i := range 20 {
+		f := failed(issuance(name, "1", start), probe.FaultUnknown)
+		f.Verdict.Reason = probe.Reason(fmt.Sprint("reason_", i))
+		m.Observe(f)
+	}
+	m.Observe(followUp(name, "1", start))
+	m.Schedule(name, start, true)
+}
+
+func TestSeriesOfAnIssuingPair(t *testing.T) {
+	m, reg := newMetrics(t, Classic)
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	m.Observe(followUp(issuing, "1", start))
+	m.Schedule(issuing, start, false)
+	pair, target := lines(t, reg)
+	t.Logf("steady: %d + %d", pair, target)
+	if pair+target > steadyLimit {
+		t.Errorf("%d series of the pair and %d of its target, want at most %d", pair, target, steadyLimit)
+	}
+	if pair != steadyPair || target != steadyTarget {
+		t.Errorf("steady: %d and %d series, the documentation says %d and %d", pair, target, steadyPair, steadyTarget)
+	}
+
+	observeWorst(m, issuing)
+	pair, target = lines(t, reg)
+	t.Logf("worst: %d + %d", pair, target)
+	if pair+target > worstLimit {
+		t.Errorf("%d series of the pair and %d of its target, want at most %d", pair, target, worstLimit)
+	}
+	if pair != worstPair || target != worstTarget {
+		t.Errorf("worst: %d and %d series, the documentation says %d and %d", pair, target, worstPair, worstTarget)
+	}
+}
+
+// many returns pairs of 5 modules on count/5 targets, each observed once.
+func many(tb testing.TB, histograms string, count int) (*Metrics, *prometheus.Registry, []config.Pair) {
+	tb.Helper()
+	reg := prometheus.NewRegistry()
+	m, err := New(reg, Options{Histograms: histograms})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var pairs []config.Pair
+	for i := range count {
+		pairs = append(pairs, configured(probe.Pair{Target: fmt.Sprint("target", i/5), Module: fmt.Sprint("issue", i%5)}, "1"))
+	}
+	m.Apply(pairs)
+	for _, p := range pairs {
+		m.Observe(issuance(p.Pair, "1", start))
+		m.Observe(followUp(p.Pair, "1", start))
+	}
+	return m, reg, pairs
+}
+
+// TestGatherIsCheap holds that 150 issuing pairs are gathered and written well
+// within a scrape. The bound is wide: it fails for a change of order, not for a
+// slow machine.
+func TestGatherIsCheap(t *testing.T) {
+	_, reg, _ := many(t, Both, 150)
+	began := time.Now()
+	pair, _ := lines(t, reg)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("150 pairs (%d series) took %v", pair, took)
+	}
+	if pair != 150*steadyPair-150 { // nothing is scheduled here: no next_due
+		t.Errorf("%d series, want %d", pair, 150*steadyPair-150)
+	}
+}
+
+func BenchmarkGather(b *testing.B) {
+	for _, histograms := range []string{Classic, Native, Both} {
+		b.Run(histograms, func(b *testing.B) {
+			_, reg, _ := many(b, histograms, 150)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := reg.Gather(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	m, _, pairs := many(b, Both, 150)
+	r := issuance(pairs[0].Pair, "1", start)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Observe(r)
+	}
+}
+
+func BenchmarkRemoveAll(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		m, _, _ := many(b, Both, 150)
+		b.StartTimer()
+		m.Apply(nil)
+	}
+}

@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Document returns docs/metrics.md, made from the declarations.
+func Document() string {
+	d := newDeclarer(prometheus.NewRegistry(), Both)
+	declare(d)
+	answer := newDeclarer(prometheus.NewRegistry(), Classic)
+	declareAnswer(answer)
+
+	var b strings.Builder
+	b.WriteString(introduction)
+	for _, part := range []struct {
+		title string
+		scope scope
+	}{
+		{"Of a pair", ofPair},
+		{"Of a target", ofTarget},
+		{"Of the exporter", ofExporter},
+	} {
+		fmt.Fprintf(&b, "\n### %s\n\n", part.title)
+		writeTable(&b, slices.DeleteFunc(slices.Clone(d.families), func(f family) bool { return f.scope != part.scope }))
+	}
+	fmt.Fprintf(&b, histograms, nativeFactor, maxNativeBuckets)
+	writeBounds(&b, d.families)
+	fmt.Fprintf(&b, cost, steadyPair, steadyTarget, worstPair, worstTarget, steadyLimit, worstLimit)
+	b.WriteString(answers)
+	writeTable(&b, answer.families)
+	return b.String()
+}
+
+// writeTable writes families as a Markdown table.
+func writeTable(b *strings.Builder, families []family) {
+	b.WriteString("| family | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, f := range families {
+		labels := make([]string, len(f.labels))
+		for i, l := range f.labels {
+			labels[i] = "`" + l + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.name, f.kind, strings.Join(labels, ", "), f.help)
+	}
+}
+
+// writeBounds writes the bounds of the classic histograms as a Markdown table.
+func writeBounds(b *strings.Builder, families []family) {
+	b.WriteString("| family | upper bounds in seconds |\n|---|---|\n")
+	for _, f := range families {
+		if f.bounds == nil {
+			continue
+		}
+		bounds := make([]string, len(f.bounds))
+		for i, v := range f.bounds {
+			bounds[i] = strconv.FormatFloat(v, 'f', -1, 64)
+		}
+		fmt.Fprintf(b, "| `%s` | %s, +Inf |\n", f.name, strings.Join(bounds, ", "))
+	}
+}
+
+// What one issuing pair costs in series, in the classic form: steady after
+// issuances that succeed, worst when every call has had every status and
+// steps have failed for twenty reasons. The target's share is counted once
+// for all its pairs. A test counts them again.
+const (
+	steadyPair, steadyTarget = 280, 35
+	worstPair, worstTarget   = 461, 36
+	steadyLimit, worstLimit  = 400, 520
+)
+
+const introduction = `# Metrics
+
+This page is generated from the declarations in internal/metrics; a test holds the two equal.
+
+## /metrics
+
+Every series of a target carries the labels ` + "`target` and `environment`" + `, those of a pair (a module on a target) also
+` + "`module`" + `. The tables name the labels beyond these. Durations are in seconds, timestamps in seconds since 1970.
+
+What was not measured is absent, never 0. A gauge keeps what was measured last: a run that issues nothing leaves the
+dates of the last certificate as they are. A skipped run (the CA said that we ask too often, or does not offer what the
+module wants) is no evidence: it counts in ` + "`acme_probes_total`" + ` and moves the time of the last run, and the state ages.
+After a restart gauges show the last runs of before; counters and histograms start at 0. A pair that is removed from
+the configuration loses all its series. One whose configuration changed keeps its counters and histograms, and loses
+the gauges until its next run.
+
+Follow-ups (short runs that undo what a run left behind) count in ` + "`acme_follow_ups_total`" + `, their calls in
+` + "`acme_request_duration_seconds`, `acme_requests_total`, `acme_request_retries_total` and `acme_connection_duration_seconds`" + `;
+they touch nothing else of the pair.
+`
+
+const histograms = `
+## Histograms
+
+` + "`--metrics.histograms`" + ` is ` + "`classic`, `native` or `both`" + ` (the default). Native ones have a growth factor of at most %v
+and at most %d buckets, and reach only scrapers that ask for the protobuf format. Classic ones have these bounds:
+
+`
+
+const cost = `
+## What it costs
+
+An issuing pair has, with classic histograms, %d series of its own and %d of its target (shared by all the target's
+pairs) after issuances that succeed, and %d and %d in a bad time: every call has had every status, and steps have
+failed for twenty different reasons. A test holds the sums below %d and %d.
+`
+
+const answers = `
+## /probe
+
+` + "`/probe?target=T&module=M`" + ` answers with gauges of one run, without labels that the scrape configuration sets. The run is
+one that the scrape started or joined, or the last one before, if the scrape came too soon after it or its deadline
+came first: see ` + "`probe_result_age_seconds`" + `.
+
+`

@@ -1,0 +1,181 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors/version"
+)
+
+// families are all the families of /metrics, by who owns them: a family is
+// declared in this file and nowhere else.
+type families struct {
+	runs       runFamilies
+	calls      callFamilies
+	validation validationFamilies
+	issued     certificateFamilies
+	target     targetFamilies
+	exporter   exporterFamilies
+}
+
+// declare is the table of all families. docs/metrics.md is made from it.
+func declare(d *declarer) *families {
+	return &families{
+		runs:       declareRuns(d),
+		calls:      declareCalls(d),
+		validation: declareValidation(d),
+		issued:     declareCertificates(d),
+		target:     declareTarget(d),
+		exporter:   declareExporter(d),
+	}
+}
+
+// runFamilies are about a pair's runs as a whole.
+type runFamilies struct {
+	probes      *prometheus.CounterVec
+	failures    *prometheus.CounterVec
+	success     *prometheus.GaugeVec
+	lastRun     *prometheus.GaugeVec
+	lastSuccess *prometheus.GaugeVec
+	nextDue     *prometheus.GaugeVec
+	duration    *prometheus.HistogramVec
+	steps       *prometheus.HistogramVec
+	info        *prometheus.GaugeVec
+	followUps   *prometheus.CounterVec
+	missed      *prometheus.CounterVec
+}
+
+func declareRuns(d *declarer) runFamilies {
+	return runFamilies{
+		probes: d.counter(ofPair, "acme_probes_total",
+			"Runs by outcome (success, failure, skipped) and, of failures, by whose fault it is (ca, unreachable, local, client, unknown). All seven combinations exist from the start. Follow-ups are not counted here.",
+			"outcome", "fault"),
+		failures: d.counter(ofPair, "acme_probe_failures_total",
+			"Failed runs by the step that failed and the reason. A series is created when it is first seen, so that increase() misses its first event: made for dashboards, not for alerts.",
+			"stage", "reason"),
+		success: d.gauge(ofPair, "acme_probe_success",
+			"Whether the last run that gave evidence succeeded: 1 or 0. A skipped run leaves it as it was."),
+		lastRun: d.gauge(ofPair, "acme_probe_last_run_timestamp_seconds",
+			"When the last run ended, whatever its outcome."),
+		lastSuccess: d.gauge(ofPair, "acme_probe_last_success_timestamp_seconds",
+			"When the last successful run ended."),
+		nextDue: d.gauge(ofPair, "acme_probe_next_due_timestamp_seconds",
+			"When the schedule starts the next run. Absent for pairs that run only when scraped."),
+		duration: d.histogram(ofPair, "acme_probe_duration_seconds", runBounds,
+			"Duration of runs that succeeded or failed. Skipped runs and follow-ups are not in it."),
+		steps: d.histogram(ofPair, "acme_step_duration_seconds", stepBounds,
+			"Duration of the steps that succeeded: validation is from challenge accepted to authorization valid, finalization from finalize sent to order valid. The steps that are ours alone (setup, certificate) and those of follow-ups are not in it.",
+			"step"),
+		info: d.gauge(ofPair, "acme_probe_info",
+			"Always 1: the pair's prober, and its challenge type where it solves one.",
+			"prober", "challenge"),
+		followUps: d.counter(ofPair, "acme_follow_ups_total",
+			"Attempts to undo what a run left behind, by kind and outcome. One that fails is tried again until it expires.",
+			"kind", "outcome"),
+		missed: d.counter(ofPair, "acme_exporter_schedule_missed_total",
+			"Ticks of the schedule that started no run because the one before was still going on."),
+	}
+}
+
+// callFamilies are about single HTTP exchanges with a CA.
+type callFamilies struct {
+	duration   *prometheus.HistogramVec
+	requests   *prometheus.CounterVec
+	retries    *prometheus.CounterVec
+	connection *prometheus.HistogramVec
+}
+
+func declareCalls(d *declarer) callFamilies {
+	return callFamilies{
+		duration: d.histogram(ofPair, "acme_request_duration_seconds", requestBounds,
+			"Duration of the API calls that were answered, whatever the status, from connection ready to the last byte: the CA's time and one round trip. Setting up the connection is not in it.",
+			"call"),
+		requests: d.counter(ofPair, "acme_requests_total",
+			"API calls by HTTP status. The code is other for a status that is rare, and none if there was no whole answer.",
+			"call", "code"),
+		retries: d.counter(ofPair, "acme_request_retries_total",
+			"API calls that repeated one before, by why: bad_nonce, other.",
+			"call", "cause"),
+		connection: d.histogram(ofTarget, "acme_connection_duration_seconds", connectionBounds,
+			"Duration of the phases (dns, connect, tls) of opening connections to the CA's API; only phases that succeeded.",
+			"phase"),
+	}
+}
+
+// validationFamilies are about the CA's validators at our responders.
+type validationFamilies struct {
+	requests *prometheus.CounterVec
+	networks *prometheus.GaugeVec
+	delay    *prometheus.HistogramVec
+}
+
+func declareValidation(d *declarer) validationFamilies {
+	return validationFamilies{
+		requests: d.counter(ofPair, "acme_validation_requests_total",
+			"Requests of validators at our responders, by challenge type and address family (ip4, ip6).",
+			"challenge", "family"),
+		networks: d.gauge(ofPair, "acme_validation_networks",
+			"Networks (/24 or /48) from which validators came during the last validation: the CA's perspectives. 0: nobody came."),
+		delay: d.histogram(ofPair, "acme_validation_first_request_delay_seconds", firstRequestBounds,
+			"Time from challenge accepted to the first request of a validator."),
+	}
+}
+
+// certificateFamilies are about what was issued.
+type certificateFamilies struct {
+	notBefore   *prometheus.GaugeVec
+	notAfter    *prometheus.GaugeVec
+	checkPassed *prometheus.GaugeVec
+	checkFailed *prometheus.CounterVec
+}
+
+func declareCertificates(d *declarer) certificateFamilies {
+	return certificateFamilies{
+		notBefore: d.gauge(ofPair, "acme_certificate_not_before_timestamp_seconds",
+			"Start of the validity of the last certificate that was issued."),
+		notAfter: d.gauge(ofPair, "acme_certificate_not_after_timestamp_seconds",
+			"End of the validity of the last certificate that was issued."),
+		checkPassed: d.gauge(ofPair, "acme_certificate_check_passed",
+			"Whether the last certificate that was issued passed the check (key, names, validity, order, signatures): 1 or 0.",
+			"check"),
+		checkFailed: d.counter(ofPair, "acme_certificate_check_failures_total",
+			"Certificates that failed the check.",
+			"check"),
+	}
+}
+
+// targetFamilies are about a CA as a whole, whichever pair saw it.
+type targetFamilies struct {
+	apiNotAfter *prometheus.GaugeVec
+	changes     *prometheus.CounterVec
+	lastChange  *prometheus.GaugeVec
+}
+
+func declareTarget(d *declarer) targetFamilies {
+	return targetFamilies{
+		apiNotAfter: d.gauge(ofTarget, "acme_api_certificate_not_after_timestamp_seconds",
+			"End of the validity of the certificate that the CA's own API presented last, trusted or not."),
+		changes: d.counter(ofTarget, "acme_directory_changes_total",
+			"Times that the directory differed from the one before in its endpoints (those of RFC 8555 and RFC 9773), terms of service, profiles, CAA identities or need of an external account."),
+		lastChange: d.gauge(ofTarget, "acme_directory_last_change_timestamp_seconds",
+			"When the directory was last seen to differ from the one before. Absent until that has happened since the start."),
+	}
+}
+
+// exporterFamilies are about this process.
+type exporterFamilies struct {
+	reloadOK *prometheus.GaugeVec
+	reloadAt *prometheus.GaugeVec
+}
+
+func declareExporter(d *declarer) exporterFamilies {
+	d.add(family{
+		name: "acme_exporter_build_info", kind: "gauge", scope: ofExporter,
+		labels: []string{"version", "revision", "branch", "goversion", "goos", "goarch", "tags"},
+		help:   "Always 1: what was built, from which source and with which Go.",
+	}, version.NewCollector("acme_exporter"))
+	return exporterFamilies{
+		reloadOK: d.gauge(ofExporter, "acme_exporter_config_last_reload_successful",
+			"Whether the last load of the configuration succeeded: 1 or 0."),
+		reloadAt: d.gauge(ofExporter, "acme_exporter_config_last_reload_success_timestamp_seconds",
+			"When the configuration was last loaded with success."),
+	}
+}

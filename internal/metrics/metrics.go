@@ -1,0 +1,176 @@
+// Package metrics declares every metric of the exporter, and nothing else
+// does. It turns Results into series of the pairs that are configured, and
+// sees to it that those of removed pairs go and stay away.
+//
+// It judges nothing: outcome, stage, reason and fault come from the Result's
+// verdict.
+package metrics
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Options say how metrics are exposed.
+type Options struct {
+	// Histograms is Classic, Native or Both; empty: Both.
+	Histograms string
+}
+
+// Metrics keeps the series of all configured pairs. It observes a runner; all
+// its methods are safe for concurrent use.
+type Metrics struct {
+	declared *declarer
+	f        *families
+
+	mu sync.Mutex // guards what is below
+	// pairs and targets are those that may have series. What is not in them
+	// gets none, so that a late Result cannot bring a removed pair back.
+	pairs   map[probe.Pair]*pair
+	targets map[string]*target
+}
+
+// New declares every metric and registers it with reg. It fails if
+// Options.Histograms is unknown or a family is already registered.
+func New(reg prometheus.Registerer, o Options) (*Metrics, error) {
+	switch o.Histograms {
+	case "":
+		o.Histograms = Both
+	case Classic, Native, Both:
+	default:
+		return nil, fmt.Errorf("metrics: histograms %q: want %s, %s or %s", o.Histograms, Classic, Native, Both)
+	}
+	d := newDeclarer(reg, o.Histograms)
+	f := declare(d)
+	if d.err != nil {
+		return nil, fmt.Errorf("metrics: %w", d.err)
+	}
+	return &Metrics{
+		declared: d, f: f,
+		pairs:   make(map[probe.Pair]*pair),
+		targets: make(map[string]*target),
+	}, nil
+}
+
+// Apply makes pairs the configured ones. New pairs get their series at zero;
+// removed ones lose all of theirs. A pair whose configuration changed keeps its
+// counters and histograms and loses the gauges that its former configuration
+// measured; one whose prober or environment changed is a new one.
+func (m *Metrics) Apply(pairs []config.Pair) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.applyTargets(pairs)
+	wanted := make(map[probe.Pair]bool, len(pairs))
+	for _, c := range pairs {
+		wanted[c.Pair] = true
+		next := newPair(c)
+		old, ok := m.pairs[c.Pair]
+		if ok && c.Interval == 0 {
+			m.f.runs.nextDue.DeletePartialMatch(old.match())
+		}
+		switch {
+		case ok && old.hash == next.hash && old.same(next):
+			continue
+		case ok && old.same(next):
+			m.resetGauges(old)
+		case ok:
+			m.removePair(old)
+		}
+		m.pairs[c.Pair] = next
+		m.initialise(next)
+	}
+	for name, p := range m.pairs {
+		if !wanted[name] {
+			m.removePair(p)
+			delete(m.pairs, name)
+		}
+	}
+}
+
+// Observe counts and shows a finished run. A Result of a pair that is not
+// configured, or not any more in this form, changes nothing.
+func (m *Metrics) Observe(r *probe.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pairOf(r)
+	if p == nil {
+		return
+	}
+	m.countCalls(p, r)
+	if r.FollowUp != "" {
+		m.f.runs.followUps.WithLabelValues(p.labels(string(r.FollowUp), string(r.Verdict.Outcome))...).Inc()
+	} else {
+		m.countRun(p, r)
+		m.countValidation(p, r)
+		m.countChecks(p, r)
+	}
+	m.showTarget(m.targets[r.Target], r, true)
+	m.show(p, r)
+}
+
+// Restore shows a run of before the start: it sets gauges, and counts nothing.
+func (m *Metrics) Restore(r *probe.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pairOf(r)
+	if p == nil {
+		return
+	}
+	m.showTarget(m.targets[r.Target], r, false)
+	m.show(p, r)
+}
+
+// Schedule says when the pair's next run is due, zero: never, and whether a
+// tick has just been missed.
+func (m *Metrics) Schedule(name probe.Pair, next time.Time, missed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pairs[name]
+	if p == nil {
+		return
+	}
+	if missed {
+		m.f.runs.missed.WithLabelValues(p.labels()...).Inc()
+	}
+	if next.IsZero() {
+		m.f.runs.nextDue.DeleteLabelValues(p.labels()...)
+		return
+	}
+	m.f.runs.nextDue.WithLabelValues(p.labels()...).Set(seconds(next))
+}
+
+// Reloaded says that the configuration was loaded at the given time, or could
+// not be.
+func (m *Metrics) Reloaded(ok bool, at time.Time) {
+	m.f.exporter.reloadOK.WithLabelValues().Set(truth(ok))
+	if ok {
+		m.f.exporter.reloadAt.WithLabelValues().Set(seconds(at))
+	}
+}
+
+// pairOf returns the pair that r may be shown under, nil if there is none: a
+// pair is its names plus the hash of its configuration.
+func (m *Metrics) pairOf(r *probe.Result) *pair {
+	p := m.pairs[r.Pair]
+	if p == nil || p.hash != r.ConfigHash {
+		return nil
+	}
+	return p
+}
+
+// seconds is t as Prometheus has it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// truth is 1 or 0.
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

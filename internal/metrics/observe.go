@@ -1,0 +1,179 @@
+package metrics
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// countRun counts a run and its steps.
+func (m *Metrics) countRun(p *pair, r *probe.Result) {
+	v := r.Verdict
+	m.f.runs.probes.WithLabelValues(p.labels(string(v.Outcome), string(v.Fault))...).Inc()
+	if v.Outcome == probe.OutcomeFailure {
+		m.f.runs.failures.WithLabelValues(p.labels(string(v.Stage), string(v.Reason))...).Inc()
+	}
+	if v.Outcome != probe.OutcomeSkipped {
+		m.f.runs.duration.WithLabelValues(p.labels()...).Observe(r.Duration.Seconds())
+	}
+	for _, s := range r.Steps {
+		if s.OK && s.Name != probe.StepSetup && s.Name != probe.StepCertificate {
+			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
+		}
+	}
+}
+
+// countCalls counts the calls of a run.
+func (m *Metrics) countCalls(p *pair, r *probe.Result) {
+	for i := range r.Calls {
+		c := &r.Calls[i]
+		name := string(c.Name)
+		m.f.calls.requests.WithLabelValues(p.labels(name, code(c))...).Inc()
+		if c.Answered() {
+			m.f.calls.duration.WithLabelValues(p.labels(name)...).Observe(c.Processing().Seconds())
+		}
+		if c.Method == "POST" {
+			// Only a signed request has a nonce that can be refused. Its series
+			// exists from the first such call, so that the first retry counts.
+			m.f.calls.retries.WithLabelValues(p.labels(name, causeBadNonce)...)
+		}
+		if c.Attempt > 0 {
+			m.f.calls.retries.WithLabelValues(p.labels(name, retryCause(c.RetryCause))...).Inc()
+		}
+		m.countConnection(p, c)
+	}
+}
+
+// countConnection counts the phases of a connection that c opened.
+func (m *Metrics) countConnection(p *pair, c *probe.Call) {
+	for _, phase := range []struct {
+		name probe.Phase
+		span *probe.Span
+	}{
+		{probe.PhaseDNS, c.Connection.DNS}, {probe.PhaseConnect, c.Connection.Connect}, {probe.PhaseTLS, c.Connection.TLS},
+	} {
+		if phase.span == nil || c.Error != nil && c.Error.Phase == phase.name {
+			continue
+		}
+		m.f.calls.connection.WithLabelValues(p.Target, p.environment, string(phase.name)).Observe(phase.span.Duration.Seconds())
+	}
+}
+
+// countValidation counts who came to our responders.
+func (m *Metrics) countValidation(p *pair, r *probe.Result) {
+	for _, v := range r.Visits {
+		m.f.validation.requests.WithLabelValues(p.labels(string(v.Challenge), string(v.Family))...).Inc()
+	}
+	accepted, ok := accepted(r)
+	if !ok {
+		return
+	}
+	first := time.Duration(-1)
+	for _, v := range r.Visits {
+		if v.At >= accepted && (first < 0 || v.At < first) {
+			first = v.At
+		}
+	}
+	if first >= 0 {
+		m.f.validation.delay.WithLabelValues(p.labels()...).Observe((first - accepted).Seconds())
+	}
+}
+
+// countChecks counts the checks that the run's certificate failed.
+func (m *Metrics) countChecks(p *pair, r *probe.Result) {
+	if r.Certificate == nil {
+		return
+	}
+	for _, c := range r.Certificate.Checks {
+		if !c.Passed {
+			m.f.issued.checkFailed.WithLabelValues(p.labels(string(c.Check))...).Inc()
+		}
+	}
+}
+
+// show sets the pair's gauges to what r measured, and to nothing that it did
+// not. What a newer Result has set stays.
+func (m *Metrics) show(p *pair, r *probe.Result) {
+	if r.FollowUp != "" {
+		return
+	}
+	end := r.End()
+	if newer(&p.ranAt, end) {
+		m.f.runs.lastRun.WithLabelValues(p.labels()...).Set(seconds(end))
+	}
+	if r.Verdict.Outcome != probe.OutcomeSkipped && newer(&p.evidenceAt, end) {
+		m.f.runs.success.WithLabelValues(p.labels()...).Set(truth(r.Verdict.Success()))
+	}
+	if r.Verdict.Success() && newer(&p.succeededAt, end) {
+		m.f.runs.lastSuccess.WithLabelValues(p.labels()...).Set(seconds(end))
+	}
+	if _, ok := accepted(r); ok && newer(&p.validatedAt, end) {
+		m.f.validation.networks.WithLabelValues(p.labels()...).Set(float64(networks(r.Visits)))
+	}
+	if c := r.Certificate; c != nil && newer(&p.issuedAt, end) {
+		m.f.issued.notBefore.WithLabelValues(p.labels()...).Set(seconds(c.NotBefore))
+		m.f.issued.notAfter.WithLabelValues(p.labels()...).Set(seconds(c.NotAfter))
+		m.f.issued.checkPassed.DeletePartialMatch(p.match())
+		for _, check := range c.Checks {
+			m.f.issued.checkPassed.WithLabelValues(p.labels(string(check.Check))...).Set(truth(check.Passed))
+		}
+	}
+}
+
+// newer sets *last to at and reports true, unless *last is later.
+func newer(last *time.Time, at time.Time) bool {
+	if at.Before(*last) {
+		return false
+	}
+	*last = at
+	return true
+}
+
+// accepted is when the run's first challenge was accepted; false: none was.
+func accepted(r *probe.Result) (time.Duration, bool) {
+	for _, s := range r.Steps {
+		if s.Name == probe.StepValidation {
+			return s.Start, true
+		}
+	}
+	return 0, false
+}
+
+// networks counts the distinct networks among the visits.
+func networks(visits []probe.Visit) int {
+	type network struct {
+		challenge probe.ChallengeType
+		family    probe.Family
+		number    int
+	}
+	distinct := make(map[network]bool)
+	for _, v := range visits {
+		distinct[network{v.Challenge, v.Family, v.Network}] = true
+	}
+	return len(distinct)
+}
+
+// causeBadNonce is the cause of a retry after the CA refused a nonce (RFC 8555 §6.5).
+const causeBadNonce = "bad_nonce"
+
+// retryCause bounds the values of the label cause.
+func retryCause(cause string) string {
+	if cause == causeBadNonce {
+		return cause
+	}
+	return "other"
+}
+
+// code bounds the values of the label code: the statuses of RFC 8555 and of
+// what commonly stands before a CA.
+func code(c *probe.Call) string {
+	if !c.Answered() {
+		return "none"
+	}
+	switch c.Status {
+	case 200, 201, 204, 400, 403, 404, 429, 500, 502, 503, 504:
+		return strconv.Itoa(c.Status)
+	}
+	return "other"
+}

@@ -1,0 +1,254 @@
+package metrics
+
+import (
+	"testing"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+func TestObserveIssuance(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	m.Observe(r)
+	end := float64(r.End().UnixMilli()) / 1000
+	want(t, reg, map[string]float64{
+		"acme_probe_success{}":                                         1,
+		"acme_probe_last_run_timestamp_seconds{}":                      end,
+		"acme_probe_last_success_timestamp_seconds{}":                  end,
+		"acme_probe_duration_seconds{}":                                1,
+		"acme_request_duration_seconds{call=directory}":                1,
+		"acme_request_duration_seconds{call=new-nonce}":                1,
+		"acme_request_duration_seconds{call=new-order}":                1,
+		"acme_request_duration_seconds{call=authz}":                    2,
+		"acme_request_duration_seconds{call=challenge}":                1,
+		"acme_request_duration_seconds{call=finalize}":                 1,
+		"acme_request_duration_seconds{call=order}":                    1,
+		"acme_request_duration_seconds{call=certificate}":              1,
+		"acme_requests_total{call=directory,code=200}":                 1,
+		"acme_requests_total{call=new-nonce,code=200}":                 1,
+		"acme_requests_total{call=new-order,code=201}":                 1,
+		"acme_requests_total{call=authz,code=200}":                     2,
+		"acme_requests_total{call=challenge,code=200}":                 1,
+		"acme_requests_total{call=finalize,code=200}":                  1,
+		"acme_requests_total{call=order,code=200}":                     1,
+		"acme_requests_total{call=certificate,code=200}":               1,
+		"acme_request_retries_total{call=new-order,cause=bad_nonce}":   0,
+		"acme_request_retries_total{call=authz,cause=bad_nonce}":       0,
+		"acme_request_retries_total{call=challenge,cause=bad_nonce}":   0,
+		"acme_request_retries_total{call=finalize,cause=bad_nonce}":    0,
+		"acme_request_retries_total{call=order,cause=bad_nonce}":       0,
+		"acme_request_retries_total{call=certificate,cause=bad_nonce}": 0,
+		"acme_connection_duration_seconds{phase=dns}":                  1,
+		"acme_connection_duration_seconds{phase=connect}":              1,
+		"acme_connection_duration_seconds{phase=tls}":                  1,
+		"acme_step_duration_seconds{step=directory}":                   1,
+		"acme_step_duration_seconds{step=nonce}":                       1,
+		"acme_step_duration_seconds{step=order}":                       1,
+		"acme_step_duration_seconds{step=authorization}":               1,
+		"acme_step_duration_seconds{step=validation}":                  1,
+		"acme_step_duration_seconds{step=finalization}":                1,
+		"acme_step_duration_seconds{step=download}":                    1,
+		"acme_validation_requests_total{challenge=dns-01,family=ip4}":  2,
+		"acme_validation_requests_total{challenge=dns-01,family=ip6}":  1,
+		"acme_validation_networks{}":                                   2,
+		"acme_validation_first_request_delay_seconds{}":                1,
+		"acme_certificate_not_before_timestamp_seconds{}":              float64(start.Unix()) - 3600,
+		"acme_certificate_not_after_timestamp_seconds{}":               float64(start.Unix()) + 90*86400,
+		"acme_certificate_check_passed{check=key}":                     1,
+		"acme_certificate_check_passed{check=names}":                   1,
+		"acme_certificate_check_passed{check=order}":                   1,
+		"acme_certificate_check_passed{check=signatures}":              1,
+		"acme_certificate_check_passed{check=validity}":                1,
+		"acme_api_certificate_not_after_timestamp_seconds{}":           float64(start.Unix()) + 30*86400,
+	})
+	// From connection ready to the last byte: not from the start of the call.
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		switch f.GetName() {
+		case "acme_request_duration_seconds":
+			if sum := f.Metric[0].Histogram.GetSampleSum(); sum < .099 || sum > .101 {
+				t.Errorf("two authz calls of 50 ms sum up to %v", sum)
+			}
+		case "acme_validation_first_request_delay_seconds":
+			if sum := f.Metric[0].Histogram.GetSampleSum(); sum < .299 || sum > .301 {
+				t.Errorf("the first validator came after %v s", sum)
+			}
+		}
+	}
+}
+
+func TestObserveFailure(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	later := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)
+	later.Calls[2].Status = 500
+	later.Calls = append(later.Calls,
+		probe.Call{Name: probe.CallNewOrder, Method: "POST", Attempt: 1, RetryCause: "bad_nonce", Status: 418, Ready: 1, End: 2},
+		probe.Call{Name: probe.CallNewOrder, Method: "POST", Attempt: 2, RetryCause: "moon", Status: 200, Error: &probe.CallError{Phase: probe.PhaseBody}},
+		probe.Call{Name: probe.CallDirectory, Method: "GET", Error: &probe.CallError{Phase: probe.PhaseConnect}, Connection: probe.Connection{
+			DNS: &probe.Span{Duration: ms}, Connect: &probe.Span{Duration: 3 * time.Second},
+		}})
+	m.Observe(later)
+	want(t, reg, map[string]float64{
+		"acme_probe_success{}":                                   0,
+		"acme_probe_last_run_timestamp_seconds{}":                float64(later.End().UnixMilli()) / 1000,
+		"acme_probe_last_success_timestamp_seconds{}":            float64(later.End().UnixMilli())/1000 - 60,
+		"acme_probe_failures_total{reason=http_5xx,stage=order}": 1,
+		"acme_probes_total{fault=,outcome=success}":              1,
+		"acme_probes_total{fault=,outcome=skipped}":              0,
+		"acme_probes_total{fault=ca,outcome=failure}":            1,
+		"acme_probes_total{fault=client,outcome=failure}":        0,
+		"acme_probes_total{fault=local,outcome=failure}":         0,
+		"acme_probes_total{fault=unknown,outcome=failure}":       0,
+		"acme_probes_total{fault=unreachable,outcome=failure}":   0,
+		"acme_step_duration_seconds{step=directory}":             2,
+		"acme_step_duration_seconds{step=nonce}":                 2,
+		"acme_step_duration_seconds{step=order}":                 1, // the failed one is not in it
+		"acme_step_duration_seconds{step=authorization}":         1,
+		"acme_step_duration_seconds{step=validation}":            1,
+		"acme_step_duration_seconds{step=finalization}":          1,
+		"acme_step_duration_seconds{step=download}":              1,
+		"acme_connection_duration_seconds{phase=dns}":            3,
+		"acme_connection_duration_seconds{phase=connect}":        2, // nor is the phase that failed
+		"acme_connection_duration_seconds{phase=tls}":            2,
+		"acme_certificate_not_after_timestamp_seconds{}":         float64(start.Unix()) + 90*86400,
+	})
+	got := values(t, reg, "acme_requests_total", "acme_request_retries_total", "acme_request_duration_seconds")
+	for series, wanted := range map[string]float64{
+		"acme_requests_total{call=new-order,code=500}":               1,
+		"acme_requests_total{call=new-order,code=other}":             1,
+		"acme_requests_total{call=new-order,code=none}":              1,
+		"acme_requests_total{call=directory,code=none}":              1,
+		"acme_request_retries_total{call=new-order,cause=bad_nonce}": 1,
+		"acme_request_retries_total{call=new-order,cause=other}":     1,
+		"acme_request_duration_seconds{call=new-order}":              3, // 201, 500, 418: answered
+		"acme_request_duration_seconds{call=directory}":              2,
+	} {
+		if got[series] != wanted {
+			t.Errorf("%s is %v, want %v", series, got[series], wanted)
+		}
+	}
+}
+
+func TestObserveSkipped(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(failed(issuance(issuing, "1", start), probe.FaultCA))
+	skipped := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultNone)
+	skipped.Verdict.Outcome = probe.OutcomeSkipped
+	m.Observe(skipped)
+	want(t, reg, map[string]float64{
+		"acme_probe_success{}":                                   0,
+		"acme_probe_last_run_timestamp_seconds{}":                float64(skipped.End().UnixMilli()) / 1000,
+		"acme_probe_duration_seconds{}":                          1,
+		"acme_probe_failures_total{reason=http_5xx,stage=order}": 1,
+	})
+	if got := values(t, reg)["acme_probes_total{fault=,outcome=skipped}"]; got != 1 {
+		t.Errorf("%v skipped runs, want 1", got)
+	}
+	m.Observe(issuance(issuing, "1", start.Add(2*time.Minute)))
+	again := *skipped
+	again.Start = start.Add(3 * time.Minute)
+	m.Observe(&again)
+	want(t, reg, map[string]float64{"acme_probe_success{}": 1})
+}
+
+func TestObserveFollowUp(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	m.Observe(r)
+	before := values(t, reg, "acme_probe_last_run_timestamp_seconds", "acme_probes_total", "acme_step_duration_seconds", "acme_probe_duration_seconds")
+	f := followUp(issuing, "1", r.End())
+	f.Verdict = probe.Verdict{Outcome: probe.OutcomeFailure, Stage: probe.StepDeactivation, Reason: "http_5xx", Fault: probe.FaultCA}
+	m.Observe(f)
+	before["acme_probe_success{}"] = 1
+	want(t, reg, before)
+	want(t, reg, map[string]float64{
+		"acme_follow_ups_total{kind=deactivate_authz,outcome=success}": 0,
+		"acme_follow_ups_total{kind=deactivate_authz,outcome=failure}": 1,
+		"acme_follow_ups_total{kind=deactivate_authz,outcome=skipped}": 0,
+	})
+	got := values(t, reg)
+	if got["acme_request_duration_seconds{call=deactivate-authz}"] != 1 || got["acme_requests_total{call=deactivate-authz,code=200}"] != 1 {
+		t.Error("the follow-up's call is not counted")
+	}
+}
+
+func TestObserveChecks(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	r.Certificate.Checks = []probe.CheckResult{{Check: probe.CheckKey, Passed: true}, {Check: probe.CheckNames}}
+	m.Observe(r)
+	want(t, reg, map[string]float64{
+		"acme_certificate_check_passed{check=key}":                1,
+		"acme_certificate_check_passed{check=names}":              0,
+		"acme_certificate_check_failures_total{check=key}":        0,
+		"acme_certificate_check_failures_total{check=names}":      1,
+		"acme_certificate_check_failures_total{check=order}":      0,
+		"acme_certificate_check_failures_total{check=signatures}": 0,
+		"acme_certificate_check_failures_total{check=validity}":   0,
+	})
+}
+
+func TestValidatorsThatNeverCame(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	r.Visits = nil
+	m.Observe(r)
+	want(t, reg, map[string]float64{
+		"acme_validation_networks{}":                    0,
+		"acme_validation_first_request_delay_seconds{}": 0,
+	})
+}
+
+func TestAVisitBeforeTheChallengeIsNoDelay(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	r.Visits = []probe.Visit{{At: ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1}}
+	m.Observe(r)
+	want(t, reg, map[string]float64{"acme_validation_first_request_delay_seconds{}": 0})
+}
+
+func TestRestore(t *testing.T) {
+	for _, order := range []string{"oldest first", "newest first"} {
+		t.Run(order, func(t *testing.T) {
+			m, reg := newMetrics(t, "")
+			m.Apply([]config.Pair{configured(issuing, "1")})
+			zero := values(t, reg, "acme_probes_total", "acme_requests_total", "acme_probe_duration_seconds",
+				"acme_validation_requests_total", "acme_certificate_check_failures_total", "acme_directory_changes_total")
+			first, second := issuance(issuing, "1", start), failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)
+			second.Directory.Profiles = []string{"classic"}
+			if order == "newest first" {
+				first, second = second, first
+			}
+			m.Restore(first)
+			m.Restore(second)
+			m.Restore(followUp(issuing, "1", start.Add(time.Hour)))
+			want(t, reg, zero)
+			end := float64(start.UnixMilli())/1000 + 2.1
+			want(t, reg, map[string]float64{
+				"acme_probe_success{}":                            0,
+				"acme_probe_last_run_timestamp_seconds{}":         end + 60,
+				"acme_probe_last_success_timestamp_seconds{}":     end,
+				"acme_validation_networks{}":                      2,
+				"acme_certificate_not_before_timestamp_seconds{}": float64(start.Unix()) - 3600,
+			})
+			// What was restored is what the next directory is compared with.
+			next := issuance(issuing, "1", start.Add(2*time.Minute))
+			next.Directory.Profiles = []string{"classic"}
+			m.Observe(next)
+			want(t, reg, map[string]float64{"acme_directory_changes_total{}": 0})
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// pair is a configured pair and what its gauges show. Metrics.mu guards it.
+type pair struct {
+	probe.Pair
+	environment string
+	prober      probe.Prober
+	challenge   probe.ChallengeType // empty: it solves none
+	cleansUp    bool                // its runs leave follow-ups
+	hash        string
+
+	// When what the gauges show was measured: an older Result changes nothing,
+	// so that restored ones may come in any order.
+	ranAt, evidenceAt, succeededAt, validatedAt, issuedAt time.Time
+}
+
+func newPair(c config.Pair) *pair {
+	p := &pair{Pair: c.Pair, hash: c.Hash}
+	if c.Target != nil {
+		p.environment = string(c.Target.Environment)
+	}
+	if c.Module == nil {
+		return p
+	}
+	p.prober = c.Module.Prober
+	switch {
+	case p.prober == probe.ProberValidate && c.Module.Validate != nil:
+		p.challenge, p.cleansUp = c.Module.Validate.Challenge, true
+	case p.prober == probe.ProberIssue && c.Module.Issue != nil:
+		p.challenge = c.Module.Issue.Challenge
+		p.cleansUp = c.Module.Issue.Authorization != config.AuthorizationReuse
+	}
+	return p
+}
+
+// same reports whether two pairs have the same series: one may take over the
+// other's counters.
+func (p *pair) same(other *pair) bool {
+	return p.environment == other.environment && p.prober == other.prober
+}
+
+// labels are the values of the pair's labels followed by more.
+func (p *pair) labels(more ...string) []string {
+	return append([]string{p.Target, p.environment, p.Module}, more...)
+}
+
+// match are the labels that all series of the pair have.
+func (p *pair) match() prometheus.Labels {
+	return prometheus.Labels{"target": p.Target, "environment": p.environment, "module": p.Module}
+}
+
+// removePair deletes every series of p.
+func (m *Metrics) removePair(p *pair) { m.declared.remove(ofPair, p.match()) }
+
+// resetGauges deletes what the last runs of p showed, and keeps its counts.
+func (m *Metrics) resetGauges(p *pair) {
+	for _, g := range []*prometheus.GaugeVec{
+		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
+		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed,
+	} {
+		g.DeletePartialMatch(p.match())
+	}
+}
+
+// initialise creates the series of p whose labels are known in advance, at
+// zero: a counter born at 1 has no increase.
+func (m *Metrics) initialise(p *pair) {
+	f := &m.f.runs
+	for _, v := range verdicts() {
+		f.probes.WithLabelValues(p.labels(string(v.Outcome), string(v.Fault))...)
+	}
+	f.duration.WithLabelValues(p.labels()...)
+	f.missed.WithLabelValues(p.labels()...)
+	f.info.WithLabelValues(p.labels(string(p.prober), string(p.challenge))...).Set(1)
+	if p.cleansUp {
+		for _, kind := range probe.FollowUpKinds() {
+			for _, o := range outcomes() {
+				f.followUps.WithLabelValues(p.labels(string(kind), string(o))...)
+			}
+		}
+	}
+	if p.challenge != "" {
+		for _, family := range []probe.Family{probe.IPv4, probe.IPv6} {
+			m.f.validation.requests.WithLabelValues(p.labels(string(p.challenge), string(family))...)
+		}
+		m.f.validation.delay.WithLabelValues(p.labels()...)
+	}
+	if p.prober == probe.ProberIssue {
+		for _, check := range probe.Checks() {
+			m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...)
+		}
+	}
+}
+
+// outcomes lists every outcome.
+func outcomes() []probe.Outcome {
+	return []probe.Outcome{probe.OutcomeSuccess, probe.OutcomeFailure, probe.OutcomeSkipped}
+}
+
+// verdicts lists the combinations of outcome and fault that there are.
+func verdicts() []probe.Verdict {
+	v := []probe.Verdict{{Outcome: probe.OutcomeSuccess}, {Outcome: probe.OutcomeSkipped}}
+	for _, fault := range []probe.Fault{
+		probe.FaultCA, probe.FaultUnreachable, probe.FaultLocal, probe.FaultClient, probe.FaultUnknown,
+	} {
+		v = append(v, probe.Verdict{Outcome: probe.OutcomeFailure, Fault: fault})
+	}
+	return v
+}

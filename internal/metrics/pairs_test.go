@@ -1,0 +1,194 @@
+package metrics
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// seriesWith returns the names of the families that have a series with this label.
+func seriesWith(t *testing.T, g prometheus.Gatherer, name, value string) []string {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if l.GetName() == name && l.GetValue() == value {
+					found = append(found, f.GetName())
+				}
+			}
+		}
+	}
+	return slices.Compact(found)
+}
+
+func TestRemovedPairLosesAllSeries(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	other := probe.Pair{Target: "corp", Module: "other"}
+	both := []config.Pair{configured(issuing, "1"), configured(other, "1")}
+	m.Apply(both)
+	m.Observe(issuance(issuing, "1", start))
+	m.Observe(failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)) // lazily created labels
+	m.Observe(followUp(issuing, "1", start))
+	m.Observe(issuance(other, "1", start))
+	m.Schedule(issuing, start, true)
+	if n := len(seriesWith(t, reg, "module", "issue_dns")); n < 15 {
+		t.Fatalf("only %d families before the removal", n)
+	}
+	kept := seriesWith(t, reg, "module", "other")
+
+	m.Apply(both[1:])
+	if left := seriesWith(t, reg, "module", "issue_dns"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// A run that was in flight comes back late.
+	m.Observe(issuance(issuing, "1", start.Add(time.Hour)))
+	m.Observe(followUp(issuing, "1", start.Add(time.Hour)))
+	m.Restore(issuance(issuing, "1", start.Add(time.Hour)))
+	m.Schedule(issuing, start, true)
+	if back := seriesWith(t, reg, "module", "issue_dns"); len(back) != 0 {
+		t.Errorf("brought back: %v", back)
+	}
+	if got := seriesWith(t, reg, "module", "other"); !slices.Equal(got, kept) {
+		t.Errorf("the other pair has %v, want %v", got, kept)
+	}
+}
+
+func TestRemovedTargetLosesAllSeries(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	m.Apply(nil)
+	m.Observe(issuance(issuing, "1", start))
+	if left := seriesWith(t, reg, "target", "corp"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestApplyKeepsCounters(t *testing.T) {
+	observed := func() (*Metrics, *prometheus.Registry) {
+		m, reg := newMetrics(t, "")
+		m.Apply([]config.Pair{configured(issuing, "1")})
+		m.Observe(issuance(issuing, "1", start))
+		return m, reg
+	}
+	t.Run("unchanged", func(t *testing.T) {
+		m, reg := observed()
+		before := values(t, reg)
+		m.Apply([]config.Pair{configured(issuing, "1")})
+		want(t, reg, before)
+	})
+	t.Run("changed", func(t *testing.T) {
+		m, reg := observed()
+		changed := configured(issuing, "2")
+		changed.Module.Issue.Challenge = probe.HTTP01
+		m.Apply([]config.Pair{changed})
+		got := values(t, reg)
+		if got["acme_probes_total{fault=,outcome=success}"] != 1 || got["acme_request_duration_seconds{call=authz}"] != 2 {
+			t.Error("counters were lost")
+		}
+		if got := values(t, reg, "acme_probe_success", "acme_probe_last_run_timestamp_seconds", "acme_certificate_check_passed"); len(got) != 0 {
+			t.Errorf("measured with another configuration: %v", got)
+		}
+		want(t, reg, map[string]float64{"acme_probe_info{challenge=http-01,prober=issue}": 1})
+		// A run of the former configuration comes late, one of the new one in time.
+		m.Observe(issuance(issuing, "1", start.Add(time.Minute)))
+		if n := values(t, reg)["acme_probes_total{fault=,outcome=success}"]; n != 1 {
+			t.Errorf("%v successes after the late run, want 1", n)
+		}
+		m.Observe(issuance(issuing, "2", start.Add(time.Minute)))
+		if n := values(t, reg)["acme_probes_total{fault=,outcome=success}"]; n != 2 {
+			t.Errorf("%v successes after the new run, want 2", n)
+		}
+	})
+	t.Run("another prober", func(t *testing.T) {
+		m, reg := observed()
+		changed := configured(issuing, "2")
+		changed.Module = &config.Module{Prober: probe.ProberNonce}
+		m.Apply([]config.Pair{changed})
+		if got := values(t, reg, "acme_request_duration_seconds", "acme_certificate_check_failures_total"); len(got) != 0 {
+			t.Errorf("of the former prober: %v", got)
+		}
+	})
+	t.Run("another environment", func(t *testing.T) {
+		m, reg := observed()
+		changed := configured(issuing, "2")
+		changed.Target = &config.Target{DirectoryURL: corp.DirectoryURL, Environment: config.Production}
+		m.Apply([]config.Pair{changed})
+		if left := seriesWith(t, reg, "environment", "staging"); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+		m.Observe(issuance(issuing, "2", start.Add(time.Minute)))
+		if n := len(seriesWith(t, reg, "environment", "production")); n < 15 {
+			t.Errorf("only %d families in the new environment", n)
+		}
+	})
+}
+
+func TestDirectoryChanges(t *testing.T) {
+	base := probe.Directory{
+		Endpoints: []string{"newNonce", "newOrder"}, TermsOfService: "a",
+		Profiles: []string{"classic", "shortlived"}, CAAIdentities: []string{"ca.example"},
+	}
+	for name, c := range map[string]struct {
+		change  func(*probe.Directory)
+		changes float64
+	}{
+		"nothing":           {func(*probe.Directory) {}, 0},
+		"order of a list":   {func(d *probe.Directory) { d.Profiles = []string{"shortlived", "classic"} }, 0},
+		"a random field":    {func(d *probe.Directory) { d.Endpoints = append(d.Endpoints, "xK3-fTz9") }, 0},
+		"the web site":      {func(d *probe.Directory) { d.Website = "https://other.example" }, 0},
+		"an endpoint":       {func(d *probe.Directory) { d.Endpoints = append(d.Endpoints, "renewalInfo") }, 1},
+		"terms":             {func(d *probe.Directory) { d.TermsOfService = "b" }, 1},
+		"profiles":          {func(d *probe.Directory) { d.Profiles = nil }, 1},
+		"CAA identities":    {func(d *probe.Directory) { d.CAAIdentities = append(d.CAAIdentities, "x.example") }, 1},
+		"external accounts": {func(d *probe.Directory) { d.ExternalAccountRequired = true }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, reg := newMetrics(t, "")
+			m.Apply([]config.Pair{configured(issuing, "1")})
+			see := func(at time.Time, d probe.Directory) {
+				r := issuance(issuing, "1", at)
+				r.Directory = &d
+				m.Observe(r)
+			}
+			changed := base
+			changed.Endpoints, changed.CAAIdentities = slices.Clone(base.Endpoints), slices.Clone(base.CAAIdentities)
+			c.change(&changed)
+			see(start, base)
+			see(start.Add(time.Minute), changed)
+			see(start.Add(time.Second), base) // late: seen before the change
+			want(t, reg, map[string]float64{"acme_directory_changes_total{}": c.changes})
+			if c.changes > 0 {
+				want(t, reg, map[string]float64{
+					"acme_directory_last_change_timestamp_seconds{}": float64(start.Add(time.Minute).Unix()),
+				})
+			}
+		})
+	}
+}
+
+func TestAnotherDirectoryURLIsNoChange(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	moved := configured(issuing, "2")
+	moved.Target = &config.Target{DirectoryURL: "https://other.example/dir", Environment: config.Staging}
+	m.Apply([]config.Pair{moved})
+	if got := values(t, reg, "acme_api_certificate_not_after_timestamp_seconds"); len(got) != 0 {
+		t.Errorf("of the former address: %v", got)
+	}
+	r := issuance(issuing, "2", start.Add(time.Minute))
+	r.Directory.TermsOfService = "other"
+	m.Observe(r)
+	want(t, reg, map[string]float64{"acme_directory_changes_total{}": 0})
+}
