@@ -180,6 +180,9 @@ type Problem struct {
 	// Status is the status that the document itself claims; 0: none.
 	Status      int          `json:"status,omitempty"`
 	Subproblems []Subproblem `json:"subproblems,omitempty"` // at most 100
+	// Mislabeled: the answer called itself application/json instead of
+	// application/problem+json (RFC 8555 §6.7).
+	Mislabeled bool `json:"mislabeled,omitempty"`
 }
 
 // Subproblem is a part of a compound problem (RFC 8555 §6.7.1).

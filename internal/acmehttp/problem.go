@@ -1,0 +1,112 @@
+package acmehttp
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"strings"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// What is kept of a problem document.
+const (
+	maxType        = 200  // bytes
+	maxDetail      = 1000 // bytes
+	maxIdentifier  = 255  // bytes
+	maxSubproblems = 100
+)
+
+// problemOf returns the problem document of an answer; nil: it has none. Some
+// CAs call theirs application/json; these count if they have a type of ACME's.
+func problemOf(contentType string, body []byte) *probe.Problem {
+	if contentType == "" || len(body) == 0 {
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil && media == "" {
+		return nil
+	}
+	switch media {
+	case "application/problem+json":
+		return ParseProblem(body)
+	case "application/json":
+		p, urn := parseProblem(body)
+		if !urn {
+			return nil
+		}
+		p.Mislabeled = true
+		return p
+	}
+	return nil
+}
+
+// ParseProblem reads a problem document, as an answer or as the error member of
+// an order, an authorization or a challenge, in the form that may be kept and
+// shown: bounded, and scrubbed of everything that looks like a secret. It
+// returns nil if document is not a JSON object.
+func ParseProblem(document []byte) *probe.Problem {
+	p, _ := parseProblem(document)
+	return p
+}
+
+// parseProblem also reports whether the type is one of ACME's.
+func parseProblem(document []byte) (p *probe.Problem, urn bool) {
+	type wire struct {
+		Type       string `json:"type"`
+		Title      string `json:"title"`
+		Detail     string `json:"detail"`
+		Identifier struct {
+			Value string `json:"value"`
+		} `json:"identifier"`
+	}
+	var w struct {
+		wire
+		Status      int    `json:"status"`
+		Subproblems []wire `json:"subproblems"`
+	}
+	if err := json.Unmarshal(document, &w); err != nil {
+		// A member of another type is left out; the rest has been read.
+		mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
+		if !ok || mismatch.Field == "" {
+			return nil, false
+		}
+	} else if !isObject(document) {
+		return nil, false
+	}
+	p = &probe.Problem{}
+	p.Type, urn = shortType(w.Type)
+	p.Detail = Scrub(w.Detail, maxDetail)
+	if p.Detail == "" {
+		p.Detail = Scrub(w.Title, maxDetail)
+	}
+	if w.Status >= 100 && w.Status <= 599 {
+		p.Status = w.Status
+	}
+	for _, sub := range w.Subproblems[:min(len(w.Subproblems), maxSubproblems)] {
+		s := probe.Subproblem{Detail: Scrub(sub.Detail, maxDetail), Identifier: Scrub(sub.Identifier.Value, maxIdentifier)}
+		s.Type, _ = shortType(sub.Type)
+		p.Subproblems = append(p.Subproblems, s)
+	}
+	return p, urn
+}
+
+// isObject tells an object from null, which json.Unmarshal takes for one.
+func isObject(document []byte) bool {
+	return strings.HasPrefix(strings.TrimLeft(string(document[:min(len(document), 64)]), " \t\r\n"), "{")
+}
+
+// shortType returns a problem's type without the prefix of RFC 8555 §6.7, or of
+// the drafts before it, and whether it had one. No type is "about:blank" (RFC
+// 7807 §4.2).
+func shortType(t string) (string, bool) {
+	for _, prefix := range []string{"urn:ietf:params:acme:error:", "urn:acme:error:"} {
+		if len(t) > len(prefix) && strings.EqualFold(t[:len(prefix)], prefix) {
+			return Scrub(t[len(prefix):], maxType), true
+		}
+	}
+	if t == "" {
+		return "about:blank", false
+	}
+	return Scrub(t, maxType), false
+}
