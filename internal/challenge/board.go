@@ -1,0 +1,257 @@
+package challenge
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// What one challenge may take. Visits that did not get the answer cannot use up
+// the room of those that did: whoever guesses a parent's name may ask for its
+// address as often as he likes.
+const (
+	maxVisits      = 1000 // of one challenge
+	maxOtherVisits = 500  // of these, those that are not OK
+	maxLivePerName = 100  // challenges of one type for one name; bounds a TXT answer
+	maxTokenLength = 512
+)
+
+// board is the live challenges, as the responders look them up.
+type board struct {
+	mu     sync.Mutex // guards what follows, and the visits of every presentation
+	tokens map[hostToken][]*presentation
+	hosts  map[string][]*presentation // http-01, by host
+	txt    map[string][]*presentation // dns-01, by the owner name of its TXT record
+	names  map[string][]*presentation // both, by identifier and its parents inside the zone
+}
+
+// hostToken is what a request of http-01 names.
+type hostToken struct{ host, token string }
+
+// presentation is one live challenge. All but visits and what counts them is
+// constant after it is on the board.
+type presentation struct {
+	kind       probe.ChallengeType
+	start      time.Time
+	identifier string // canonical, with the final dot; an IP address as it is printed
+	host       string // http-01: as in a Host header
+	token      string
+	keyAuth    string
+	owner      string   // dns-01: of the TXT record, canonical
+	value      string   // dns-01: of the TXT record
+	names      []string // the identifier and its parents inside the zone, canonical
+
+	withdrawn bool
+	visits    []probe.Visit
+	others    int // visits that are not OK
+	networks  map[netip.Prefix]int
+}
+
+func newBoard() *board {
+	return &board{
+		tokens: make(map[hostToken][]*presentation),
+		hosts:  make(map[string][]*presentation),
+		txt:    make(map[string][]*presentation),
+		names:  make(map[string][]*presentation),
+	}
+}
+
+// newPresentation checks c. The CA chose the token and the identifier, so that
+// both are foreign.
+func newPresentation(c probe.Challenge) (*presentation, error) {
+	if !validToken(c.Token) {
+		return nil, errors.New("the token has characters outside base64url, or a length that is not from 1 to 512")
+	}
+	// RFC 8555 §8.1: keyAuthorization = token || '.' || base64url(Thumbprint(accountKey)).
+	thumbprint, found := strings.CutPrefix(c.KeyAuthorization, c.Token+".")
+	if !found || !validToken(thumbprint) {
+		return nil, errors.New("the key authorization is not the token, a dot and a thumbprint")
+	}
+	p := &presentation{
+		kind: c.Type, start: c.Start, token: c.Token, keyAuth: c.KeyAuthorization,
+		networks: make(map[netip.Prefix]int),
+	}
+	if ip, err := netip.ParseAddr(c.Identifier); err == nil {
+		// RFC 8738 §3: http-01 is the only one of ours that is for addresses.
+		if c.Type != probe.HTTP01 {
+			return nil, errors.New("an IP address cannot be validated by this challenge")
+		}
+		p.identifier = ip.String()
+		p.host = p.identifier
+		return p, nil
+	}
+	if _, ok := dns.IsDomainName("_acme-challenge." + c.Identifier); !ok || c.Identifier == "" ||
+		c.Identifier == "." || strings.ContainsAny(c.Identifier, `*\`) {
+		return nil, errors.New("the identifier is not a domain name")
+	}
+	p.identifier = dns.CanonicalName(c.Identifier)
+	switch c.Type {
+	case probe.HTTP01:
+		p.host = strings.TrimSuffix(p.identifier, ".")
+	case probe.DNS01:
+		// RFC 8555 §8.4: the TXT record's name is the validation domain name with
+		// the label "_acme-challenge" before it, its value the base64url of the
+		// SHA-256 of the key authorization.
+		p.owner = "_acme-challenge." + p.identifier
+		sum := sha256.Sum256([]byte(c.KeyAuthorization))
+		p.value = base64.RawURLEncoding.EncodeToString(sum[:])
+	default:
+		return nil, errors.New("there is no responder for this type of challenge")
+	}
+	return p, nil
+}
+
+// validToken reports whether s may be a token. RFC 8555 §8.3: it "MUST NOT
+// contain any characters outside the base64url alphabet and MUST NOT include
+// base64 padding characters".
+func validToken(s string) bool {
+	if s == "" || len(s) > maxTokenLength {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// add makes p live.
+func (b *board) add(p *presentation) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.hosts[p.host]) >= maxLivePerName && p.kind == probe.HTTP01 ||
+		len(b.txt[p.owner]) >= maxLivePerName && p.kind == probe.DNS01 {
+		return errors.New("100 challenges for this name are live already")
+	}
+	key := hostToken{p.host, p.token}
+	if same := b.tokens[key]; p.kind == probe.HTTP01 && len(same) > 0 && same[0].keyAuth != p.keyAuth {
+		return errors.New("another account's challenge with the same token is live")
+	}
+	switch p.kind {
+	case probe.HTTP01:
+		b.tokens[key] = append(b.tokens[key], p)
+		b.hosts[p.host] = append(b.hosts[p.host], p)
+	case probe.DNS01:
+		b.txt[p.owner] = append(b.txt[p.owner], p)
+	}
+	for _, name := range p.names {
+		b.names[name] = append(b.names[name], p)
+	}
+	return nil
+}
+
+// remove ends p and returns its visits, every time the same ones.
+func (b *board) remove(p *presentation) []probe.Visit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !p.withdrawn {
+		p.withdrawn = true
+		without(b.tokens, hostToken{p.host, p.token}, p)
+		without(b.hosts, p.host, p)
+		without(b.txt, p.owner, p)
+		for _, name := range p.names {
+			without(b.names, name, p)
+		}
+		slices.SortStableFunc(p.visits, func(a, b probe.Visit) int { return cmp.Compare(a.At, b.At) })
+	}
+	return slices.Clone(p.visits)
+}
+
+// without takes p out of m[key]. It makes a new slice: the old one may be in the
+// hands of a responder.
+func without[K comparable](m map[K][]*presentation, key K, p *presentation) {
+	var left []*presentation
+	for _, q := range m[key] {
+		if q != p {
+			left = append(left, q)
+		}
+	}
+	if len(left) == 0 {
+		delete(m, key)
+		return
+	}
+	m[key] = left
+}
+
+// lookupHTTP returns the key authorization for a request, empty if there is
+// none, and the challenges that the request is a visit of: the one whose token it
+// names, else all of that host.
+func (b *board) lookupHTTP(host, token string) (keyAuth string, visited []*presentation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if live := b.tokens[hostToken{host, token}]; len(live) > 0 {
+		return live[0].keyAuth, live
+	}
+	return "", b.hosts[host]
+}
+
+// lookupTXT returns the values at a canonical name, each once (RFC 2181 §5), and
+// the challenges that they answer.
+func (b *board) lookupTXT(name string) (values []string, visited []*presentation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	live := b.txt[name]
+	for _, p := range live {
+		if !slices.Contains(values, p.value) {
+			values = append(values, p.value)
+		}
+	}
+	return values, live
+}
+
+// lookupName returns the challenges that a query for another type at a canonical
+// name is a visit of.
+func (b *board) lookupName(name string, qtype uint16) []*presentation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if live := b.txt[name]; len(live) > 0 {
+		return live
+	}
+	switch qtype {
+	case dns.TypeA, dns.TypeAAAA, dns.TypeCAA:
+		return b.names[name]
+	}
+	return nil
+}
+
+// record adds one visit to each of the challenges that are still live.
+func (b *board) record(visited []*presentation, from netip.Addr, asked, answered string, ok bool) {
+	if len(visited) == 0 {
+		return
+	}
+	family := probe.IPv6
+	if from.Is4() {
+		family = probe.IPv4
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range visited {
+		if p.withdrawn || len(p.visits) >= maxVisits || !ok && p.others >= maxOtherVisits {
+			continue
+		}
+		if !ok {
+			p.others++
+		}
+		n := network(from, 48)
+		if p.networks[n] == 0 {
+			p.networks[n] = len(p.networks) + 1
+		}
+		p.visits = append(p.visits, probe.Visit{
+			At: time.Since(p.start), Challenge: p.kind, Family: family,
+			Network: p.networks[n], Remote: from, Asked: asked, Answered: answered, OK: ok,
+		})
+	}
+}

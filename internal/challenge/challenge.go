@@ -1,0 +1,180 @@
+// Package challenge answers the validators of CAs: an HTTP listener for http-01
+// (RFC 8555 §8.3) and an authoritative DNS server for the probe zones, which
+// serves dns-01 (RFC 8555 §8.4) and every name that is probed. It reports who
+// came and what they were told.
+//
+// It owns the listeners and the live challenges. It knows nothing of orders,
+// accounts or CAs, resolves nothing, and keeps nothing on disk. Everything that
+// arrives is foreign: it is bounded in size, number and time, and what is not a
+// live challenge or a name of a zone gets a constant answer.
+package challenge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// ErrClosed is returned by a Set that was closed.
+var ErrClosed = errors.New("the responders are closed")
+
+// Set is the responders as configured, and the challenges that they answer now.
+// It is safe for concurrent use.
+type Set struct {
+	log    *slog.Logger
+	limits dnsLimits
+	board  *board
+
+	mu        sync.Mutex // guards what follows
+	http      *httpResponder
+	dns       *dnsResponder
+	preparing bool        // a Change is neither committed nor aborted
+	retired   []responder // no longer accepting, connections still ending
+	closed    bool
+}
+
+// responder is one listener in its life after opening.
+type responder interface {
+	addr() net.Addr
+	// start begins to serve; release closes one that never was started.
+	start()
+	release()
+	// halt, called once, stops accepting and frees the port before it returns;
+	// what has been accepted is still answered. ended is closed when that is over.
+	halt()
+	ended() <-chan struct{}
+	// force cuts what is still open.
+	force()
+}
+
+// NewSet returns a Set without listeners; Prepare and Commit open them.
+func NewSet(logger *slog.Logger) *Set {
+	return &Set{log: logger, limits: defaultDNSLimits(), board: newBoard()}
+}
+
+// Present publishes the answer to c until withdraw is called. Several
+// challenges for one name may be live at once.
+//
+// withdraw returns the visits of validators, in the order of time. It must be
+// called; another call returns the same and does nothing else.
+//
+// Present fails when no responder for the type is open, when the identifier of a
+// dns-01 challenge lies in none of the zones, and when the token or the key
+// authorization are not what RFC 8555 §8.1 allows. Its errors hold neither.
+func (s *Set) Present(ctx context.Context, c probe.Challenge) (withdraw func() []probe.Visit, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("present %s for %q: %w", c.Type, c.Identifier, err)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p, err := newPresentation(c)
+	if err != nil {
+		return nil, err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	var names []string // whose queries are visits of this challenge
+	if s.dns != nil {
+		names = s.dns.zones.Load().lineage(p.identifier)
+	}
+	switch {
+	case c.Type == probe.HTTP01 && s.http == nil:
+		return nil, errors.New("no HTTP responder is open: set responders.http")
+	case c.Type == probe.DNS01 && s.dns == nil:
+		return nil, errors.New("no DNS responder is open: set responders.dns")
+	case c.Type == probe.DNS01 && len(names) == 0:
+		return nil, errors.New("the name lies in none of responders.dns.zones")
+	}
+	p.names = names
+	if err := s.board.add(p); err != nil {
+		return nil, err
+	}
+	return func() []probe.Visit { return s.board.remove(p) }, nil
+}
+
+// Addresses returns where the Set listens now, by responder: "http", "dns" (UDP;
+// TCP has the same port). A responder that is not configured is absent.
+func (s *Set) Addresses() map[string]net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addresses := make(map[string]net.Addr)
+	if s.http != nil {
+		addresses["http"] = s.http.addr()
+	}
+	if s.dns != nil {
+		addresses["dns"] = s.dns.addr()
+	}
+	return addresses
+}
+
+// Close stops every listener, lets what was accepted be answered until ctx ends,
+// cuts the rest, and returns when nothing of the Set runs any more. It returns
+// the cause of ctx if something had to be cut. Further calls do nothing.
+func (s *Set) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	ending := s.retired
+	for _, r := range s.serving() {
+		r.halt()
+		ending = append(ending, r)
+	}
+	s.http, s.dns, s.retired = nil, nil, nil
+	s.mu.Unlock()
+
+	var err error
+	for _, r := range ending {
+		select {
+		case <-r.ended():
+			continue
+		default:
+		}
+		select {
+		case <-r.ended():
+		case <-ctx.Done():
+			err = fmt.Errorf("close responders: %w", context.Cause(ctx))
+			r.force()
+			<-r.ended()
+		}
+	}
+	return err
+}
+
+// serving returns the responders in service. It is called with mu held.
+func (s *Set) serving() []responder {
+	var all []responder
+	if s.http != nil {
+		all = append(all, s.http)
+	}
+	if s.dns != nil {
+		all = append(all, s.dns)
+	}
+	return all
+}
+
+// retire halts r and remembers it until its connections have ended. It is called
+// with mu held.
+func (s *Set) retire(r responder) {
+	r.halt()
+	s.retired = slices.DeleteFunc(s.retired, func(r responder) bool {
+		select {
+		case <-r.ended():
+			return true
+		default:
+			return false
+		}
+	})
+	s.retired = append(s.retired, r)
+}
