@@ -29,6 +29,44 @@ type Request struct {
 	Progress func(probe.StepName)
 }
 
+// probers are the code behind each kind of probe.
+var probers = map[probe.Prober]prober{
+	probe.ProberDirectory: probeDirectory,
+	probe.ProberNonce:     probeNonce,
+	probe.ProberAccount:   probeAccount,
+	probe.ProberOrder:     probeOrder,
+	probe.ProberValidate:  probeValidate,
+	probe.ProberIssue:     probeIssue,
+}
+
+// followUps are the code behind each kind of follow-up.
+var followUps = map[probe.FollowUpKind]prober{
+	probe.FollowUpDeactivateAuthz: followDeactivateAuthz,
+}
+
+// A prober does one run. Every error it returns is a *failure.
+type prober func(ctx context.Context, r *run) error
+
+// Run does one run: the module's probe, or the follow-up if there is one. It
+// returns when the run is over or, with a failure that says so, soon after ctx
+// is. What was published for the CA's validators is withdrawn by then. A panic
+// becomes a failure of the kind local. The session stays open.
+func Run(ctx context.Context, req Request) probe.Facts {
+	do, ok := probers[req.Pair.Module.Prober]
+	if req.FollowUp != nil {
+		do, ok = followUps[req.FollowUp.Kind]
+	}
+	r := newRun(req)
+	if ok {
+		r.run(ctx, do)
+	} else {
+		r.fail(fail(probe.FailureLocal, "", "no code for this kind of probe"))
+	}
+	r.facts.Calls = req.HTTP.Calls()
+	r.facts.API = req.HTTP.APICertificate()
+	return r.facts
+}
+
 // Account is what signed requests are signed with.
 type Account struct {
 	Key crypto.Signer

@@ -1,0 +1,180 @@
+package prober
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// maxFinalizations bounds how often an order is finalized that the CA finds
+// ready and not ready in turn.
+const maxFinalizations = 5
+
+// probeIssue has a certificate issued, downloads it and checks it.
+func probeIssue(ctx context.Context, r *run) error {
+	m := r.Pair.Module.Issue
+	names := randomNames(m.Names)
+	var key *ecdsa.PrivateKey
+	var csr []byte
+	err := r.step(probe.StepSetup, "", func() (err error) {
+		key, csr, err = certificateRequest(names)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	o, err := r.authorize(ctx, names, m.Challenge, m.Authorization)
+	if err != nil {
+		return err
+	}
+	var url string
+	err = r.step(probe.StepFinalization, "", func() error {
+		url, err = r.finalizeOrder(ctx, o, csr)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var chain []*x509.Certificate
+	err = r.step(probe.StepDownload, "", func() error {
+		chain, err = r.download(ctx, url)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.step(probe.StepCertificate, "", func() error {
+		r.facts.Certificate = certificateFacts(chain, &key.PublicKey, names, time.Now())
+		if detail := failedChecks(r.facts.Certificate.Checks); detail != "" {
+			f := r.broken(objectCertificate, "%s", detail)
+			f.Kind = probe.FailureCertificate
+			return f
+		}
+		return nil
+	})
+}
+
+// certificateRequest makes a new key and the request to certify it for the
+// names. The names are in the subjectAltName only: a common name holds 64
+// characters, and no more is asked of it.
+func certificateRequest(names []string) (*ecdsa.PrivateKey, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fail(probe.FailureLocal, "", "cannot make the certificate's key")
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
+	if err != nil {
+		return nil, nil, fail(probe.FailureLocal, "", "cannot make the certificate request: "+quoted(err.Error()))
+	}
+	return key, csr, nil
+}
+
+// finalizeOrder finalizes the order and waits until it is valid (RFC 8555
+// §7.4). It returns the certificate's URL.
+func (r *run) finalizeOrder(ctx context.Context, o *order, csr []byte) (string, error) {
+	payload := json.RawMessage(`{"csr":"` + base64.RawURLEncoding.EncodeToString(csr) + `"}`)
+	got, err := r.finalize(ctx, o, payload, acmehttp.Exchange{})
+	for n := 1; n <= maxFinalizations && notReady(err); n++ {
+		// The authorizations are valid, and the order lags behind them.
+		got, err = r.awaitOrder(ctx, o, finalOrder{Status: acme.StatusPending}, acme.StatusReady, acme.StatusProcessing, acme.StatusValid)
+		if err == nil && got.Status == acme.StatusReady {
+			got, err = r.finalize(ctx, o, payload, acmehttp.Exchange{Attempt: n, RetryCause: causeOrderNotReady})
+		}
+	}
+	if err == nil && got.Status != acme.StatusValid {
+		got, err = r.awaitOrder(ctx, o, got, acme.StatusValid)
+	}
+	if err != nil {
+		return "", err
+	}
+	if !isHTTPS(got.Certificate) {
+		return "", r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
+	}
+	return got.Certificate, nil
+}
+
+// finalize sends the certificate request, as one exchange.
+func (r *run) finalize(ctx context.Context, o *order, payload json.RawMessage, ex acmehttp.Exchange) (finalOrder, error) {
+	sent, err := r.post(ctx, ex, o.finalize, payload)
+	if err != nil {
+		return finalOrder{}, err
+	}
+	got := finalOrder{retryAfter: r.retryAfter(sent)}
+	if err := json.Unmarshal(sent.Response.Body, &got); err != nil {
+		return got, r.broken(objectOrder, "the finalized order cannot be read: %s", quoted(err.Error()))
+	}
+	return got, r.checkFinalOrder(got.Status, sent.Response.Body)
+}
+
+// notReady reports whether the CA does not hold the order for ready: "the
+// server MUST return a 403 (Forbidden) error with the problem document type
+// "orderNotReady"" (RFC 8555 §7.4).
+func notReady(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.problem == "orderNotReady"
+}
+
+// finalOrder is an order from its finalization on.
+type finalOrder struct {
+	Status      string `json:"status"`
+	Certificate string `json:"certificate"`
+	// retryAfter is what its answer asked for; 0: nothing.
+	retryAfter time.Duration
+}
+
+// checkFinalOrder reports a status from which the order will not become valid.
+func (r *run) checkFinalOrder(status string, body []byte) error {
+	switch status {
+	case acme.StatusPending, acme.StatusReady, acme.StatusProcessing, acme.StatusValid:
+		return nil
+	case acme.StatusInvalid:
+		return r.invalidOrder(body)
+	}
+	return r.broken(objectOrder, "the order has an unknown status %q", quoted(status))
+}
+
+// awaitOrder polls the order until its status is one of want. It asks at the
+// URL that new-order gave: finalize's answer may come without a Location.
+func (r *run) awaitOrder(ctx context.Context, o *order, got finalOrder, want ...string) (finalOrder, error) {
+	err := r.poll(ctx, objectOrder, got.Status, got.retryAfter, func(ctx context.Context) (string, time.Duration, error) {
+		read, ex, err := r.getOrder(ctx, o.url)
+		if err != nil {
+			return "", 0, err
+		}
+		got = finalOrder{Status: read.Status, Certificate: read.CertURL, retryAfter: r.retryAfter(ex)}
+		err = r.checkFinalOrder(got.Status, ex.Response.Body)
+		if slices.Contains(want, got.Status) {
+			return "", 0, err
+		}
+		return got.Status, got.retryAfter, err
+	})
+	return got, err
+}
+
+// download fetches the certificate and its chain (RFC 8555 §7.4.2).
+func (r *run) download(ctx context.Context, url string) ([]*x509.Certificate, error) {
+	ex, err := r.post(ctx, acmehttp.Exchange{}, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := parseChain(ex.Response.Body)
+	if err != nil {
+		return nil, r.broken(objectCertificate, "the certificate cannot be read: %s", quoted(err.Error()))
+	}
+	return chain, nil
+}
