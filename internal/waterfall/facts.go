@@ -1,0 +1,164 @@
+package waterfall
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Fact is something about the run that has no place on the time axis. Both
+// strings are free of control characters.
+type Fact struct {
+	Label, Value string
+	Bad          bool
+}
+
+// facts returns what there is to say about r beside its rows.
+func facts(r *probe.Result) []Fact {
+	var list []Fact
+	add := func(f Fact) {
+		f.Value = clean(f.Value)
+		list = append(list, f)
+	}
+	if r.Parent != "" {
+		add(Fact{Label: "follows up", Value: r.Parent})
+	}
+	if d := r.Directory; d != nil {
+		add(Fact{Label: "directory", Value: directory(d)})
+	}
+	if a := r.API; a != nil {
+		add(Fact{Label: "API certificate", Value: fmt.Sprintf("until %s, by %s", day(a.NotAfter), a.Issuer)})
+	}
+	if len(r.Visits) > 0 {
+		add(Fact{Label: "validators", Value: visits(r)})
+	}
+	if c := r.Certificate; c != nil {
+		add(Fact{Label: "certificate", Value: certificate(c)})
+		for _, check := range c.Checks {
+			if !check.Passed {
+				add(Fact{Label: "check failed", Value: string(check.Check) + ": " + check.Detail, Bad: true})
+			}
+		}
+	}
+	if f := r.Failure; f != nil && f.Problem != nil {
+		add(Fact{Label: f.Object, Value: problem(f.Problem), Bad: true})
+	}
+	if f := r.Failure; f != nil && f.Detail != "" && !strings.Contains(r.Verdict.Summary, f.Detail) {
+		add(Fact{Label: "detail", Value: f.Detail, Bad: true})
+	}
+	for _, f := range r.FollowUps {
+		add(Fact{Label: "left to do", Value: string(f.Kind)})
+	}
+	return list
+}
+
+func directory(d *probe.Directory) string {
+	s := count(len(d.Endpoints), "endpoint")
+	if len(d.Profiles) > 0 {
+		s += ", profiles " + strings.Join(d.Profiles, ", ")
+	}
+	if d.ExternalAccountRequired {
+		s += ", external account required"
+	}
+	return s
+}
+
+// visits counts who came; never from where.
+func visits(r *probe.Result) string {
+	type network struct {
+		challenge probe.ChallengeType
+		family    probe.Family
+		number    int
+	}
+	networks, families := make(map[network]bool), make(map[probe.Family]int)
+	answered, first := 0, r.Visits[0].At
+	for _, v := range r.Visits {
+		networks[network{v.Challenge, v.Family, v.Network}] = true
+		families[v.Family]++
+		first = min(first, v.At)
+		if v.OK {
+			answered++
+		}
+	}
+	s := fmt.Sprintf("%s from %s", count(len(r.Visits), "request"), count(len(networks), "network"))
+	for _, f := range []probe.Family{probe.IPv4, probe.IPv6} {
+		if families[f] > 0 {
+			s += fmt.Sprintf(", %d over %s", families[f], f)
+		}
+	}
+	s += fmt.Sprintf("; %d got the challenge's answer", answered)
+	for _, step := range r.Steps {
+		if step.Name == probe.StepValidation && first >= step.Start {
+			return s + fmt.Sprintf("; the first came after %s ms", milliseconds(first-step.Start))
+		}
+	}
+	return s
+}
+
+func certificate(c *probe.Certificate) string {
+	passed := 0
+	for _, check := range c.Checks {
+		if check.Passed {
+			passed++
+		}
+	}
+	days := c.NotAfter.Sub(c.NotBefore).Hours() / 24
+	return fmt.Sprintf("%s to %s (%.0f days), by %s, chain of %d, serial %s, for %s; %d of %d checks passed",
+		day(c.NotBefore), day(c.NotAfter), days, c.Issuer, c.Chain, c.Serial, strings.Join(c.Names, ", "), passed, len(c.Checks))
+}
+
+// trigger says in words why a run happened.
+func trigger(t probe.Trigger) string {
+	switch t {
+	case probe.TriggerTick:
+		return "on schedule"
+	case probe.TriggerScrape:
+		return "by a scrape"
+	case probe.TriggerCommand:
+		return "by command"
+	case probe.TriggerFollowUp:
+		return "as follow-up"
+	}
+	return clean(string(t))
+}
+
+// What is the run's prober, or the kind of its follow-up.
+func what(r *probe.Result) string {
+	if r.FollowUp != "" {
+		return clean(string(r.FollowUp))
+	}
+	return clean(string(r.Prober))
+}
+
+// verdict is the head of the verdict's sentence: outcome, stage, reason, fault.
+func verdict(v probe.Verdict) string {
+	s := string(v.Outcome)
+	if v.Stage != "" {
+		s += " at " + string(v.Stage)
+	}
+	if v.Reason != "" {
+		s += ", " + string(v.Reason)
+	}
+	if v.Fault != "" {
+		s += ", fault: " + string(v.Fault)
+	}
+	return clean(s)
+}
+
+// milliseconds is d with one decimal.
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond))
+}
+
+// day is t's date in UTC.
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// count is "1 thing" or "n things".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
