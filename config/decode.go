@@ -14,7 +14,7 @@ import (
 
 // maxValues bounds how many values are read, aliases counted each time they
 // are used: a few lines of aliases to aliases could stand for billions.
-const maxValues = 500_000
+const maxValues = 200_000
 
 // decoder reads a tree of nodes into structs. yaml.v3's own decoding knows
 // lines but neither columns nor paths, forgets KnownFields beneath a
@@ -30,11 +30,12 @@ type decoder struct {
 
 // value reads n, which stands at p, into out.
 func (d *decoder) value(n *yaml.Node, out reflect.Value, p path) {
-	if d.values++; d.values > maxValues {
-		if d.values == maxValues+1 {
-			d.unreadable(n, p, "more than %d values once aliases are followed: write less, or fewer aliases", maxValues)
-		}
-		d.broken[""] = true
+	if out.Kind() == reflect.Pointer {
+		// Even if nothing can be read into it: what is written is never nil.
+		out.Set(reflect.New(out.Type().Elem()))
+		out = out.Elem()
+	}
+	if !d.count(n, p, 1) {
 		return
 	}
 	if n.Kind == yaml.AliasNode {
@@ -47,10 +48,6 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, p path) {
 		delete(d.open, n.Alias)
 		return
 	}
-	if out.Kind() == reflect.Pointer {
-		out.Set(reflect.New(out.Type().Elem()))
-		out = out.Elem()
-	}
 	switch {
 	case isScalar(out.Type()):
 		d.scalar(n, out, p)
@@ -61,6 +58,17 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, p path) {
 	default:
 		d.structOf(n, out, p)
 	}
+}
+
+// count counts values, and reports whether there are still few enough.
+func (d *decoder) count(n *yaml.Node, p path, more int) bool {
+	few := d.values <= maxValues
+	d.values += more
+	if few && d.values > maxValues {
+		d.unreadable(n, p, "more than %d values once aliases are followed: write less, or fewer aliases", maxValues)
+		d.broken[""] = true // whatever else could be said would be wrong
+	}
+	return d.values <= maxValues
 }
 
 // unreadable tells of a value that could not be read.
@@ -196,8 +204,8 @@ func (d *decoder) mapping(n *yaml.Node, p path) (entries []entry, ok bool) {
 
 // merged returns the entries that a merge key's value n stands for.
 func (d *decoder) merged(n *yaml.Node, p path) (entries []entry) {
-	if d.values++; d.values > maxValues {
-		return nil // value tells of it at the next one
+	if !d.count(n, p, 1) {
+		return nil
 	}
 	source := n
 	if n.Kind == yaml.AliasNode {
@@ -212,7 +220,7 @@ func (d *decoder) merged(n *yaml.Node, p path) (entries []entry) {
 	switch source.Kind {
 	case yaml.MappingNode:
 		entries, _ = d.mapping(source, p)
-		d.values += len(entries)
+		d.count(n, p, len(entries))
 	case yaml.SequenceNode:
 		for _, item := range source.Content {
 			entries = append(entries, d.merged(item, p)...)

@@ -39,8 +39,10 @@ func Parse(name string, data []byte) (*Config, error) {
 	if root, ok := parseTree(ps, data); ok {
 		d := &decoder{problems: ps, open: map[*yaml.Node]bool{}}
 		d.value(root, reflect.ValueOf(c).Elem(), "")
-		c.complete(ps, filepath.Dir(name))
-		c.validate(ps)
+		if !ps.isBroken("") {
+			c.complete(ps, filepath.Dir(name))
+			c.validate(ps)
+		}
 	}
 	if err := ps.err(); err != nil {
 		return nil, err

@@ -128,11 +128,21 @@ func (ps *problems) add(p path, format string, args ...any) {
 }
 
 func (ps *problems) addAt(pos position, p path, format string, args ...any) {
-	ps.list = append(ps.list, &Error{
+	e := &Error{
 		File: ps.file, Line: pos.line, Column: pos.column,
 		Path: p.String(), Problem: fmt.Sprintf(format, args...),
-	})
+	}
+	switch n := len(ps.list); {
+	case n < maxProblems:
+		ps.list = append(ps.list, e)
+	case n == maxProblems:
+		e.Path, e.Problem = "", fmt.Sprintf("more than %d mistakes: what is found after them is not shown", maxProblems)
+		ps.list = append(ps.list, e)
+	}
 }
+
+// maxProblems bounds what aliases to a mistake can multiply.
+const maxProblems = 2000
 
 // written reports whether the file has a value at p.
 func (ps *problems) written(p path) bool {

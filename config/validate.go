@@ -41,7 +41,7 @@ func (c *Config) validateTarget(ps *problems, at path, t *Target) {
 	if t.Preset != "" && preset == nil {
 		ps.add(at.key("preset"), "there is no preset %q: %s", t.Preset, hint(t.Preset, presetNames()))
 	}
-	validateDirectory(ps, at, t, preset)
+	validateDirectory(ps, at, t)
 	switch {
 	case t.Environment != Production && t.Environment != Staging:
 		ps.add(at.key("environment"), "want production or staging, got %q", t.Environment)
@@ -59,10 +59,10 @@ func (c *Config) validateTarget(ps *problems, at path, t *Target) {
 	c.validateProbes(ps, at, t, preset)
 }
 
-func validateDirectory(ps *problems, at path, t *Target, preset *Preset) {
-	at = at.key("directory_url")
+func validateDirectory(ps *problems, at path, t *Target) {
+	at, named := at.key("directory_url"), at.key("preset")
 	if t.DirectoryURL == "" {
-		if t.Preset == "" {
+		if t.Preset == "" && !ps.isBroken(named) {
 			ps.add(at, "missing: give the URL of the CA's ACME directory, or a preset (%s)", strings.Join(presetNames(), ", "))
 		}
 		return
@@ -124,7 +124,7 @@ func validateConnection(ps *problems, at path, t *Target) {
 		switch {
 		case !n.IsValid():
 		case n.Addr().Is4In6():
-			ps.add(at, "%q is IPv4 in IPv6's clothes: write it as IPv4", n)
+			ps.add(at, "%q is an IPv4 network in IPv6's form: write it as IPv4", n)
 		case n != n.Masked():
 			ps.add(at, "%q has bits set beyond its length: write %q", n, n.Masked())
 		}
@@ -203,7 +203,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		}
 		validateInterval(ps, at, t, preset, name, m)
 		if m.Prober.Orders() && t.Environment == Production && (preset != nil || t.RateLimits != RateLimitsNone) {
-			ps.add(at, "the prober %s spends what the CA limits, which is not kept account of yet, and so is refused on production: %s", m.Prober, wayOut(preset))
+			ps.add(at, "the prober %s spends the CA's rate limits, which no budget guards yet, and so is refused on production: %s", m.Prober, wayOut(preset))
 		}
 		if defaultTimeout(m.Prober) != 0 && m.Prober.Signs() {
 			signing = append(signing, name)
@@ -214,10 +214,10 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 	}
 	account := at.key("account")
 	if !t.Account.AgreeToTerms {
-		ps.add(account.key("agree_to_terms"), "missing: %s creates no account for %s before you have read its terms of service and said agree_to_terms: true", preset.CA, strings.Join(signing, ", "))
+		ps.add(account.key("agree_to_terms"), "missing, and needed for %s: read the terms of service of %s, then say true", strings.Join(signing, ", "), preset.CA)
 	}
 	if preset.EAB && t.Account.ExternalAccountBinding == nil {
-		ps.add(account.key("external_account_binding"), "missing: %s creates no account for %s without one; key_id and hmac_key come from %s", preset.CA, strings.Join(signing, ", "), preset.EABFrom)
+		ps.add(account.key("external_account_binding"), "missing, and needed for %s: %s creates no account without one; key_id and hmac_key come from %s", strings.Join(signing, ", "), preset.CA, preset.EABFrom)
 	}
 }
 
@@ -330,7 +330,11 @@ func (r *CAA) validate(ps *problems, at path) {
 // only tells of a value that is not among those known.
 func only[S ~string](ps *problems, at path, got S, known ...S) {
 	if !slices.Contains(known, got) {
-		ps.add(at, "want %s, got %q", strings.Join(texts(known), " or "), got)
+		list := texts(known)
+		if n := len(list) - 1; n > 0 {
+			list = append(list[:n-1], list[n-1]+" or "+list[n])
+		}
+		ps.add(at, "want %s, got %q", strings.Join(list, ", "), got)
 	}
 }
 
