@@ -51,7 +51,8 @@ func newZones(r *config.DNSResponder) (*zones, error) {
 	}
 	for i, name := range r.Zones {
 		soa := z.soa(dns.CanonicalName(name))
-		if _, err := packRecord(soa); err != nil || soa.Hdr.Name == "." {
+		// A zone whose own challenge has no room in a name is of no use.
+		if _, ok := dns.IsDomainName("_acme-challenge." + soa.Hdr.Name); !ok || soa.Hdr.Name == "." {
 			wrong(fmt.Sprintf("zones[%d]", i), "%q is not a domain name that can be served", name)
 			continue
 		}
