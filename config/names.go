@@ -105,7 +105,7 @@ func checkListen(address string) error {
 	return nil
 }
 
-// listen reports whether one socket would stand in the way of the other.
+// collide reports whether one socket would stand in the way of the other.
 func collide(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
