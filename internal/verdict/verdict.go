@@ -1,0 +1,151 @@
+// Package verdict judges a run: whether it succeeded, and if not, for which
+// reason and whose fault that is.
+//
+// It owns the closed list of reasons. It sees [probe.Facts] and nothing else,
+// does no I/O and keeps nothing between two runs, so that the same facts have
+// the same verdict at any time and in any place.
+package verdict
+
+import (
+	"slices"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Context is what is known about a run beside its facts.
+type Context struct {
+	Prober probe.Prober // names the run in the summary; empty: it is not named
+}
+
+// finding is what a question finds out: a reason and whose fault it is.
+type finding struct {
+	reason probe.Reason
+	fault  probe.Fault // FaultNone: the first one that the reason's documentation has
+}
+
+// Judge returns the verdict on f, which it does not change. The outcome is
+// success if and only if f has no failure; the reason is one of [Reasons]; the
+// stage is where it failed, [probe.StepSetup] if f does not name a step.
+func Judge(f *probe.Facts, c Context) probe.Verdict {
+	if f.Failure == nil {
+		return probe.Verdict{Outcome: probe.OutcomeSuccess, Summary: passed(f, c)}
+	}
+	e := evidence{facts: f, failure: f.Failure, call: failedCall(f)}
+	found := e.judge()
+	doc := docs[found.reason]
+	v := probe.Verdict{Outcome: doc.Outcome, Stage: e.stage(), Reason: found.reason}
+	if v.Outcome == probe.OutcomeFailure {
+		v.Fault = found.fault
+		if v.Fault == probe.FaultNone {
+			v.Fault = doc.Faults[0]
+		}
+	}
+	v.Summary = e.summary(v, doc, c)
+	return v
+}
+
+// evidence is a failure and what belongs to it.
+type evidence struct {
+	facts   *probe.Facts
+	failure *probe.Failure
+	call    *probe.Call // nil: none
+}
+
+func failedCall(f *probe.Facts) *probe.Call {
+	if i := f.Failure.Call; i >= 0 && i < len(f.Calls) {
+		return &f.Calls[i]
+	}
+	return nil
+}
+
+func (e *evidence) stage() probe.StepName {
+	if slices.Contains(probe.Steps(), e.failure.Step) {
+		return e.failure.Step
+	}
+	return probe.StepSetup
+}
+
+// judge asks the questions in their order. The first answer stands.
+func (e *evidence) judge() finding {
+	// Was it ourselves?
+	switch e.failure.Kind {
+	case probe.FailureCanceled:
+		return finding{reason: Canceled}
+	case probe.FailureClient:
+		return finding{reason: Configuration}
+	case probe.FailureLocal:
+		return finding{reason: Local}
+	case probe.FailureUnsupported:
+		return finding{reason: Unsupported}
+	}
+	// Did the call reach the CA, and who answered it? An object or a protocol
+	// error that hangs on a call without a good answer is that call's.
+	if e.call != nil && e.failure.Kind != probe.FailureTimeout {
+		if found, ok := e.judgeCall(); ok {
+			return found
+		}
+	}
+	switch e.failure.Kind {
+	case probe.FailureProtocol:
+		return finding{reason: Protocol}
+	case probe.FailureCertificate:
+		return e.judgeCertificate()
+	case probe.FailureObject:
+		return e.judgeObject()
+	case probe.FailureTimeout:
+		return e.judgeTimeout()
+	}
+	return finding{reason: Unclassified}
+}
+
+// judgeCertificate takes the first check that failed.
+func (e *evidence) judgeCertificate() finding {
+	if e.facts.Certificate != nil {
+		for _, c := range e.facts.Certificate.Checks {
+			if reason, known := checks[c.Check]; known && !c.Passed {
+				return finding{reason: reason}
+			}
+		}
+	}
+	return finding{reason: CertificateUnreadable}
+}
+
+var checks = map[probe.Check]probe.Reason{
+	probe.CheckKey:        CertificateKey,
+	probe.CheckNames:      CertificateNames,
+	probe.CheckValidity:   CertificateValidity,
+	probe.CheckOrder:      CertificateOrder,
+	probe.CheckSignatures: CertificateSignatures,
+}
+
+// judgeObject looks into the problem document that the object carries. Its
+// status is the CA's own word for whose error it was.
+func (e *evidence) judgeObject() finding {
+	p := e.failure.Problem
+	if p == nil {
+		return finding{reason: Invalid}
+	}
+	if found, ok := judgeLimit(p.Status, p.Type); ok {
+		return found
+	}
+	switch {
+	case p.Type == typeServerInternal:
+		return finding{reason: ServerInternal}
+	case p.Status >= 500:
+		return finding{reason: HTTP5xx}
+	case p.Type == "unauthorized":
+		return finding{reason: ValidationUnauthorized}
+	}
+	return judgeProblem(p.Type)
+}
+
+// judgeTimeout is about a CA that answers, but does not come to an end.
+func (e *evidence) judgeTimeout() finding {
+	switch e.failure.Step {
+	case probe.StepValidation:
+		return finding{reason: ValidationTimeout}
+	case probe.StepFinalization:
+		return finding{reason: FinalizationTimeout}
+	}
+	return finding{reason: RunTimeout}
+}
