@@ -99,6 +99,28 @@ func TestHash(t *testing.T) {
 	})
 }
 
+// TestHashOfInlineSecrets holds that what stands for itself in the file counts
+// as a file's content does.
+func TestHashOfInlineSecrets(t *testing.T) {
+	seen := map[string]string{}
+	for name, edit := range map[string]func(*Target){
+		"none":           func(*Target) {},
+		"a key":          func(t *Target) { t.TLSConfig.Key = "one" },
+		"another key":    func(t *Target) { t.TLSConfig.Key = "two" },
+		"a binding":      func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "one"} },
+		"another's key":  func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "two"} },
+		"another's name": func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{KeyID: "k", HMACKey: "two"} },
+	} {
+		c := Default()
+		edit(c.Targets["letsencrypt"])
+		h := hashes(c)["letsencrypt/nonce"]
+		if seen[h] != "" {
+			t.Errorf("%s has the hash of %s", name, seen[h])
+		}
+		seen[h] = name
+	}
+}
+
 func check(t *testing.T, before, after map[string]string, changed []string) {
 	t.Helper()
 	want := map[string]bool{}

@@ -61,7 +61,7 @@ func checkLabels(name string) error {
 		case last == "":
 			return errors.New("a label is empty")
 		case len(last) > 63:
-			return fmt.Errorf("a label is longer than 63 characters")
+			return errors.New("a label is longer than 63 characters")
 		case strings.HasPrefix(last, "-") || strings.HasSuffix(last, "-"):
 			return fmt.Errorf("the label %q begins or ends with a hyphen", last)
 		}
