@@ -82,7 +82,8 @@ func NewTransport(o Options) (*Transport, error) {
 }
 
 // Close closes idle connections. Those that a session still uses are closed
-// when the last session is.
+// when the last session is. A session made after Close works, and leaves no
+// connection behind.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,6 +93,7 @@ func (t *Transport) Close() {
 	}
 	if t.active == 0 {
 		t.shared.close()
+		t.shared = nil
 		return
 	}
 	t.shared.http.CloseIdleConnections()
@@ -128,5 +130,6 @@ func (t *Transport) release(p *pool) {
 	t.active--
 	if t.closed && t.active == 0 {
 		p.close()
+		t.shared = nil
 	}
 }

@@ -124,8 +124,7 @@ func definitePhase(err error, reached probe.Phase) probe.Phase {
 // indefinite returns the cause of an error that no end of a context explains.
 func indefinite(err error) probe.Cause {
 	text := err.Error()
-	if strings.Contains(text, "server response headers exceeded") ||
-		strings.Contains(text, "response header list larger than") {
+	if strings.Contains(text, "server response headers exceeded") {
 		return probe.CauseTooLarge
 	}
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {

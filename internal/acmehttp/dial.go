@@ -154,8 +154,10 @@ func (p *pool) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
-	// Until GotConn there is a handshake to come, which ends with the request.
-	r.onReady(context.AfterFunc(r.ctx, func() { c.Close() }))
+	if !r.adopt(c) {
+		c.Close()
+		return nil, net.ErrClosed
+	}
 	return c, nil
 }
 

@@ -3,6 +3,7 @@ package acmehttp
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http/httptrace"
 	"net/netip"
@@ -51,15 +52,18 @@ type record struct {
 	// dns, connect and tls are when a phase began and ended; 0: not.
 	dns, connect, tls interval
 	handshakes        int
-	stops             []func() bool // see onReady
+	stops             []func() bool // see adopt
 }
 
 // interval is a phase; an end of 0 says that it has not ended.
 type interval struct{ start, end time.Duration }
 
-// span returns the interval in the form that is recorded; nil: there was none,
-// or not whole and before ready.
-func (i interval) span(ready time.Duration) *probe.Span {
+// span returns the interval in the form that is recorded; nil: there was none.
+// One that had not ended when the call did, at end, ended with it.
+func (i interval) span(ready, end time.Duration) *probe.Span {
+	if i.end == 0 && ready == 0 {
+		i.end = end
+	}
 	if i.start == 0 || i.end < i.start || ready != 0 && i.end > ready {
 		return nil
 	}
@@ -114,7 +118,7 @@ func (r *record) enter(i *interval, phase probe.Phase) {
 	if r.frozen || r.ready != 0 { // a dial that lost against an idle connection
 		return
 	}
-	r.phase = phase
+	r.phase, i.end = phase, 0
 	if i.start == 0 {
 		i.start = r.clock.elapsed()
 	}
@@ -169,13 +173,21 @@ func (r *record) body() {
 	r.phase = probe.PhaseBody
 }
 
-// onReady has stop called once the request has a connection.
-func (r *record) onReady(stop func() bool) {
+// adopt takes a connection that was dialled for the request. The handshake that
+// is to come ends with the request; a connection that is ready is closed by its
+// pool only. It reports whether there is still a use for c: after the request
+// has ended in vain there is none.
+func (r *record) adopt(c io.Closer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.frozen {
-		r.stops = append(r.stops, stop)
+	switch {
+	case r.ready != 0: // by an idle connection; c is for the next one
+		return true
+	case r.frozen:
+		return false
 	}
+	r.stops = append(r.stops, context.AfterFunc(r.ctx, func() { c.Close() }))
+	return true
 }
 
 // remote returns the address connected to; invalid: none.
@@ -190,8 +202,8 @@ func (r *record) remote() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// fill writes what the hooks saw into c, and returns the phase reached. With
-// freeze, what they see later is nobody's.
+// fill writes what the hooks saw into c, which has its End, and returns the
+// phase reached. With freeze, what they see later is nobody's.
 func (r *record) fill(c *probe.Call, freeze bool) probe.Phase {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,10 +212,10 @@ func (r *record) fill(c *probe.Call, freeze bool) probe.Phase {
 	c.Connection.Reused = r.reused
 	if !r.reused {
 		if r.proxy == nil { // else it was the proxy's name
-			c.Connection.DNS = r.dns.span(r.ready)
+			c.Connection.DNS = r.dns.span(r.ready, c.End)
 		}
-		c.Connection.Connect = r.connect.span(r.ready)
-		c.Connection.TLS = r.tls.span(r.ready)
+		c.Connection.Connect = r.connect.span(r.ready, c.End)
+		c.Connection.TLS = r.tls.span(r.ready, c.End)
 	}
 	if remote := r.remote(); remote.IsValid() {
 		c.Connection.Remote = remote.String()

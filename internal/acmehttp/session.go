@@ -185,7 +185,7 @@ func (s *Session) end(req *http.Request, r *record, res *http.Response, body []b
 			c.Connection.KeyExchange = state.CurveID.String()
 		}
 	}
-	if r.own && res != nil {
+	if r.own && res != nil && res.StatusCode == http.StatusOK {
 		s.learnBlock(req, r)
 	}
 
