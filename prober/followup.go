@@ -12,7 +12,8 @@ import (
 
 // followDeactivateAuthz deactivates the follow-up's authorization if it is
 // valid. It succeeds where nothing is left to be done: an authorization that is
-// pending, in particular, is left alone.
+// pending, in particular, is left alone. A follow-up that can never succeed is
+// dropped.
 func followDeactivateAuthz(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
@@ -30,5 +31,11 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 	if err != nil || a == nil || !isValid(a) {
 		return err
 	}
-	return r.deactivate(ctx, url, a.Identifier.Value)
+	err = r.deactivate(ctx, url, a.Identifier.Value)
+	if f, ok := errors.AsType[*failure](err); ok && f.Kind == probe.FailureUnsupported {
+		// No later attempt will do better. If it cannot be forgotten it is tried
+		// until it expires.
+		_ = r.FollowUps.Drop(r.FollowUp.ID)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -91,9 +92,16 @@ func (r *run) drain(ctx context.Context, o *order, authzs []*acme.Authorization)
 }
 
 // deactivate is the step deactivation of one authorization (RFC 8555 §7.5.2).
+// A CA that has no deactivation, as step-ca has none, gets a failure of the
+// kind unsupported.
 func (r *run) deactivate(ctx context.Context, url, name string) error {
 	return r.step(probe.StepDeactivation, name, func() error {
 		ex, err := r.post(ctx, acmehttp.Exchange{Call: probe.CallDeactivateAuthz}, url, json.RawMessage(`{"status":"deactivated"}`))
+		if f, ok := errors.AsType[*failure](err); ok && ex.Response != nil &&
+			(f.problem == "malformed" || ex.Response.Status == http.StatusMethodNotAllowed || ex.Response.Status == http.StatusNotImplemented) {
+			f.Kind, f.Object = probe.FailureUnsupported, objectAuthorization
+			f.Detail = "the CA does not let authorizations be deactivated: " + f.Detail
+		}
 		if err != nil {
 			return err
 		}
