@@ -1,0 +1,109 @@
+# make test is what CI runs. It needs Go, git, gcc (for -race) and, for the
+# container image, what the target deps installs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# The modules whose Go code is ours, and the packages of generated docs.
+MODULES := . examples/demo test
+DOCUMENTED := ./config ./internal/metrics ./internal/verdict
+
+# What acme_exporter says of itself. A tree without git is "devel".
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+version := github.com/prometheus/common/version
+LDFLAGS := -s -w \
+	-X $(version).Version=$(VERSION) \
+	-X $(version).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
+	-X $(version).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null) \
+	-X $(version).BuildDate=$(shell git log -1 --format=%cd --date=format:%Y%m%d-%H:%M:%S 2>/dev/null)
+
+# Pinned tools are built once, into a directory named after their pins.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acme_exporter/tools
+pin = $(shell cat tools/$(1)/go.mod tools/$(1)/go.sum | cksum | cut -d' ' -f1)
+STEP_CA := $(CACHE)/step-ca-$(call pin,step-ca)/step-ca
+GOLANGCI_LINT := $(CACHE)/golangci-lint-$(call pin,golangci-lint)/golangci-lint
+
+.PHONY: build
+build: ## bin/acme_exporter, static
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/acme_exporter .
+
+.PHONY: run
+run: build ## an ACME CA, and acme_exporter beside it
+	@cd examples/demo && $(GO) build -buildvcs=false -o ../../bin/demo .
+	@exec bin/demo -exporter bin/acme_exporter
+
+.PHONY: test
+test: test-product test-demo test-e2e ## everything
+
+.PHONY: test-product
+test-product: ## the product; only Go
+	@$(GO) vet ./...
+	@$(GO) test -race ./...
+
+.PHONY: test-demo
+test-demo: ## the demo
+	@cd examples/demo && $(GO) vet ./... && $(GO) test ./...
+
+.PHONY: test-e2e
+test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
+	@cd test && $(GO) vet ./... && $(GO) test ./...
+
+.PHONY: deps
+deps: ## what the tests need from Debian
+	@command -v buildah >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo 'installing buildah'; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -q -y --no-install-recommends buildah; } >/dev/null; \
+	else \
+		echo 'make deps: buildah is missing; type: sudo apt-get install --no-install-recommends buildah' >&2; \
+		exit 1; \
+	fi
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint on all our modules
+	@for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run ./...) || exit 1; done
+
+.PHONY: bench
+bench: ## cost and precision of a run, against a reference in the same run
+	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./bench
+
+.PHONY: docs
+docs: ## the generated pages of docs/
+	@$(GO) test $(DOCUMENTED) -run Document -update
+
+.PHONY: image
+image: image-context ## the container image, with docker, podman or buildah
+	@for builder in docker podman buildah; do \
+		if command -v $$builder >/dev/null; then exec $$builder build -t acme_exporter:$(VERSION) .; fi; \
+	done; echo 'make image: none of docker, podman and buildah is installed' >&2; exit 1
+
+.PHONY: image-context
+image-context: build
+	@mkdir -p bin/image/state
+	@for roots in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do \
+		if [ -s $$roots ]; then cp $$roots bin/image/ca-certificates.crt && exit 0; fi; \
+	done; echo 'make image: this machine has no root certificates to put into the image' >&2; exit 1
+
+.PHONY: tool-step-ca
+tool-step-ca: $(STEP_CA)
+	@echo $(STEP_CA)
+
+# step-ca builds without cgo only.
+$(STEP_CA):
+	@echo 'building step-ca, once' >&2
+	@cd tools/step-ca && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $@ github.com/smallstep/certificates/cmd/step-ca
+
+$(GOLANGCI_LINT):
+	@echo 'building golangci-lint, once' >&2
+	@cd tools/golangci-lint && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: clean
+clean: ## what was built here; the tools in the cache stay
+	@rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// delayPath answers late, and says by how much.
+	delayPath = "/delay"
+	// delayHeader carries the delay in nanoseconds, as it was in fact.
+	delayHeader = "Injected-Delay"
+
+	minDelay, maxDelay = 5 * time.Millisecond, 40 * time.Millisecond
+)
+
+// withDelay serves delayPath before next.
+func withDelay(next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", next)
+	mux.HandleFunc("GET "+delayPath, func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		timer := time.NewTimer(minDelay + rand.N(maxDelay-minDelay))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set(delayHeader, strconv.FormatInt(time.Since(start).Nanoseconds(), 10))
+		_, _ = w.Write([]byte("{}\n"))
+	})
+	return mux
+}

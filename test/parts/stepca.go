@@ -1,0 +1,132 @@
+package parts
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/examples/demo/process"
+)
+
+// StartStepCA starts step-ca with an ACME provisioner, and has it validate at p.
+func StartStepCA(tb testing.TB, p Ports) *CA {
+	tb.Helper()
+	binary := StepCABinary(tb)
+	dir := tb.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	roots := stepCAKeys(tb, file)
+
+	address := process.Loopback(freePort(tb, "tcp"))
+	configuration, err := json.Marshal(map[string]any{
+		"root": file("root.pem"), "crt": file("intermediate.pem"), "key": file("intermediate.key"),
+		"address":  address,
+		"dnsNames": []string{"127.0.0.1", "localhost"},
+		"logger":   map[string]string{"format": "text"},
+		"db":       map[string]string{"type": "badgerv2", "dataSource": file("db")},
+		"authority": map[string]any{
+			"provisioners": []map[string]any{{"type": "ACME", "name": "acme"}},
+		},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	write(tb, file("ca.json"), configuration)
+
+	child := start(tb, stepCACommand(binary, dir, file("ca.json"), p))
+	ctx, cancel := context.WithTimeout(tb.Context(), Timeout)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer client.CloseIdleConnections()
+	if err := child.WaitReady(ctx, client, "https://"+address+"/health"); err != nil {
+		tb.Fatal(err)
+	}
+	return &CA{DirectoryURL: "https://" + address + "/acme/acme/directory", RootFile: file("root.pem")}
+}
+
+func stepCACommand(binary, dir, configuration string, p Ports) *exec.Cmd {
+	cmd := exec.Command(binary,
+		"--quiet", "--insecure",
+		"--acme-http-port", strconv.Itoa(p.HTTP),
+		"--resolver", process.Loopback(p.DNS),
+		configuration)
+	// Its own files are beside ours, not in somebody's home.
+	cmd.Env = append(os.Environ(), "STEPPATH="+dir)
+	return cmd
+}
+
+// stepCAKeys makes what step-ca signs with, a root and an intermediate, and
+// returns the pool with the root.
+func stepCAKeys(tb testing.TB, file func(string) string) *x509.CertPool {
+	tb.Helper()
+	rootKey, intermediateKey := newKey(tb), newKey(tb)
+	rootTemplate := authority("Test Root", 1)
+	root := sign(tb, rootTemplate, rootTemplate, rootKey.Public(), rootKey)
+	intermediate := sign(tb, authority("Test Intermediate", 0), root, intermediateKey.Public(), rootKey)
+	key, err := x509.MarshalPKCS8PrivateKey(intermediateKey)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	write(tb, file("root.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}))
+	write(tb, file("intermediate.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: intermediate.Raw}))
+	write(tb, file("intermediate.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	pool := x509.NewCertPool()
+	pool.AddCert(root)
+	return pool
+}
+
+func authority(name string, pathLen int) *x509.Certificate {
+	now := time.Now()
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.Add(24 * time.Hour),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLen:            pathLen,
+		MaxPathLenZero:        pathLen == 0,
+	}
+}
+
+func newKey(tb testing.TB) crypto.Signer {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+func sign(tb testing.TB, template, parent *x509.Certificate, key crypto.PublicKey, signer crypto.Signer) *x509.Certificate {
+	tb.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return certificate
+}
+
+func write(tb testing.TB, file string, content []byte) {
+	tb.Helper()
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
