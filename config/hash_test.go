@@ -104,12 +104,14 @@ func TestHash(t *testing.T) {
 func TestHashOfInlineSecrets(t *testing.T) {
 	seen := map[string]string{}
 	for name, edit := range map[string]func(*Target){
-		"none":           func(*Target) {},
-		"a key":          func(t *Target) { t.TLSConfig.Key = "one" },
-		"another key":    func(t *Target) { t.TLSConfig.Key = "two" },
-		"a binding":      func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "one"} },
-		"another's key":  func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "two"} },
-		"another's name": func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{KeyID: "k", HMACKey: "two"} },
+		"none":          func(*Target) {},
+		"a key":         func(t *Target) { t.TLSConfig.Key = "one" },
+		"another key":   func(t *Target) { t.TLSConfig.Key = "two" },
+		"a binding":     func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "one"} },
+		"another's key": func(t *Target) { t.Account.ExternalAccountBinding = &ExternalAccountBinding{HMACKey: "two"} },
+		"another's name": func(t *Target) {
+			t.Account.ExternalAccountBinding = &ExternalAccountBinding{KeyID: "k", HMACKey: "two"}
+		},
 	} {
 		c := Default()
 		edit(c.Targets["letsencrypt"])
