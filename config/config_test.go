@@ -179,14 +179,14 @@ targets:
 
 func TestAdhoc(t *testing.T) {
 	c := Default()
-	if p, err := c.Adhoc("letsencrypt", "nonce"); err != nil || p.String() != "letsencrypt/nonce" || p.Timeout == 0 {
+	if p, err := c.Lookup("letsencrypt", "nonce"); err != nil || p.String() != "letsencrypt/nonce" || p.Timeout == 0 {
 		t.Errorf("got %v, %v", p, err)
 	}
 	for _, test := range []struct{ target, module, want string }{
 		{"corp", "nonce", `unknown target "corp": configured are letsencrypt`},
 		{"letsencrypt", "issue", `the target "letsencrypt" has no probe "issue": configured are directory, nonce`},
 	} {
-		if _, err := c.Adhoc(test.target, test.module); err == nil || err.Error() != test.want {
+		if _, err := c.Lookup(test.target, test.module); err == nil || err.Error() != test.want {
 			t.Errorf("got %v, want %s", err, test.want)
 		}
 	}

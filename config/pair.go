@@ -54,9 +54,9 @@ func (c *Config) Pair(p probe.Pair) (pair Pair, ok bool) {
 	}, true
 }
 
-// Adhoc returns the pair that somebody asks for by name; its error lists those
+// Lookup returns the pair that somebody asks for by name; its error lists those
 // that are configured.
-func (c *Config) Adhoc(target, module string) (Pair, error) {
+func (c *Config) Lookup(target, module string) (Pair, error) {
 	t := c.Targets[target]
 	if t == nil {
 		return Pair{}, fmt.Errorf("unknown target %q: configured are %s", target, strings.Join(sortedKeys(c.Targets), ", "))
