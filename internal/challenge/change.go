@@ -91,7 +91,6 @@ func (c *Change) prepareDNS(r *config.DNSResponder) error {
 		}
 		return listenError("responders.dns.listen_address", r.ListenAddress, err, current)
 	}
-	d.zones.Store(z) // before anybody can ask
 	c.dns = d
 	return nil
 }
@@ -115,7 +114,7 @@ func (c *Change) Commit() {
 	before := s.serving()
 	kept := c.kept()
 	if c.dns != nil {
-		c.dns.zones.Store(c.zones)
+		c.dns.zones.Store(c.zones) // of a new one, before anybody can ask
 	}
 	s.http, s.dns = c.http, c.dns
 	for _, r := range s.serving() {

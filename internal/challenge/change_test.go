@@ -203,6 +203,29 @@ func TestPrepareErrors(t *testing.T) {
 	}
 }
 
+// What was opened beside something that failed is closed again.
+func TestPrepareReleases(t *testing.T) {
+	taken, err := net.Listen("tcp", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	udp, tcp, err := listenBoth(loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp.Close()
+	tcp.Close()
+	s, d := newSet(t), dnsConfig()
+	d.ListenAddress = tcp.Addr().String()
+	if _, err := s.Prepare(config.Responders{HTTP: &config.HTTPResponder{ListenAddress: taken.Addr().String()}, DNS: d}); err == nil {
+		t.Fatal("no error")
+	}
+	if isTaken(d.ListenAddress) {
+		t.Errorf("%s is still taken", d.ListenAddress)
+	}
+}
+
 // The port that we hold ourselves has another remedy.
 func TestPrepareOwnPort(t *testing.T) {
 	s := newSet(t)
@@ -254,8 +277,32 @@ func TestCommitAfterClose(t *testing.T) {
 	}
 }
 
-// Close ends idle DNS connections at once and waits for an HTTP request until
-// its context ends, then cuts it.
+// Close waits for no idle connection.
+func TestCloseIdle(t *testing.T) {
+	s := newSet(t)
+	serve(t, s, config.Responders{DNS: dnsConfig()})
+	idle, err := dns.Dial("tcp", s.Addresses()["dns"].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if err := idle.WriteMsg(query("solo.test.", dns.TypeA)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := idle.ReadMsg(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := s.Close(t.Context()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if d := time.Since(start); d > tcpMessageTimeout/2 {
+		t.Errorf("Close took %s with an idle connection", d)
+	}
+}
+
+// Close waits for what has begun until its context ends, then cuts it; a
+// listener that a reload removed is part of it.
 func TestClose(t *testing.T) {
 	s := newSet(t)
 	serve(t, s, config.Responders{HTTP: httpConfig(), DNS: dnsConfig()})

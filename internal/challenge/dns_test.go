@@ -117,6 +117,19 @@ func TestNoRecords(t *testing.T) {
 	}
 }
 
+// What the configuration says is what is on the wire, byte by byte.
+func TestCAAValue(t *testing.T) {
+	s := newSet(t)
+	c := dnsConfig()
+	const value = `ca.example; a="\b" \065 ü`
+	c.CAA = []config.CAA{{Flag: 128, Tag: "issuewild", Value: value}}
+	serve(t, s, config.Responders{DNS: c})
+	b := exchangeRaw(t, s, packed(t, query("solo.test.", dns.TypeCAA)))
+	if want := "\x80\x09issuewild" + value; !strings.HasSuffix(string(b), want) {
+		t.Errorf("got %q, want %q at its end", b, want)
+	}
+}
+
 // A resolver that varies the case of letters takes an answer only if the
 // question and the owner come back as it wrote them.
 func TestQueryCase(t *testing.T) {

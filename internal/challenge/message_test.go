@@ -206,6 +206,12 @@ func TestEDNS(t *testing.T) {
 	if got := ask(t, s, "udp", m); got.Rcode != dns.RcodeNotImplemented || got.IsEdns0() == nil {
 		t.Errorf("got %v, want NOTIMP with OPT", got)
 	}
+	// RFC 6891 §6.2.3: less than 512 means 512.
+	m = query("fra.probe.example.", dns.TypeNS)
+	m.SetEdns0(12, false)
+	if got := ask(t, s, "udp", m); got.Truncated || len(got.Answer) != 1 || len(got.Extra) != 4 {
+		t.Errorf("got %v, want the whole answer", got)
+	}
 }
 
 // 30 challenges for one name make an answer of about 1,700 bytes.
