@@ -1,0 +1,88 @@
+// Package web is what people and Prometheus see over HTTP: the metrics, the
+// probe endpoint, the pages of the last runs, and what an orchestrator asks.
+//
+// It shows what others know, and changes nothing but through the runner's
+// trigger and the reload it is given. No parameter of a request becomes a
+// request to anybody else.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Runner is what the pages need of the runner.
+type Runner interface {
+	// Trigger runs the pair or joins its run, and returns when there is an answer
+	// or ctx ends; ctx's end does not end the run. An error says that there is no
+	// such pair, or that the exporter stops.
+	Trigger(ctx context.Context, p probe.Pair, by probe.Trigger) (probe.Answer, error)
+	// Status returns every configured pair, sorted.
+	Status() []probe.Status
+	// Result returns a run that is still kept.
+	Result(id string) (*probe.Result, bool)
+}
+
+// Options say what is shown. All but Logger, TimeoutOffset and Version are needed.
+type Options struct {
+	Logger  *slog.Logger // nil: nothing is logged
+	Runner  Runner
+	Metrics http.Handler // of /metrics
+	// Probe makes the metrics of one answer, as of a time.
+	Probe func(probe.Answer, time.Time) prometheus.Gatherer
+	// Config returns the configuration in force as YAML, without its secrets.
+	Config func() []byte
+	// Ready reports whether the exporter can do its work.
+	Ready func() bool
+	// Reload loads the configuration; its error is shown to whoever asked for it.
+	Reload func(context.Context) error
+	// TimeoutOffset is taken off a scrape's timeout, so that the answer is there
+	// before the scraper gives up.
+	TimeoutOffset time.Duration
+	Version       string // empty: not shown
+}
+
+// server answers requests.
+type server struct{ Options }
+
+// New returns the handler of everything that the exporter serves.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &server{o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /runs/{id}", s.run)
+	mux.HandleFunc("GET /probe", s.probe)
+	mux.HandleFunc("GET /config", s.config)
+	mux.Handle("GET /metrics", o.Metrics)
+	mux.HandleFunc("GET /-/healthy", healthy)
+	mux.HandleFunc("GET /-/ready", s.ready)
+	// A page of somebody else's must not make its reader's browser reload us.
+	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.reload)))
+	return secure(mux)
+}
+
+// policy is the Content-Security-Policy of everything; a page adds the hash of
+// its style.
+const policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// secure sets the headers that every answer has. What is shown may quote a CA,
+// and is out of date at once.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
