@@ -1,0 +1,155 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+const (
+	// followUpTimeout caps the module's timeout for a follow-up.
+	followUpTimeout = 30 * time.Second
+	// followUpExpiry is when a follow-up is given up, unless its prober says.
+	followUpExpiry = 24 * time.Hour
+	// A follow-up that failed rests for backOff, twice that the next time, and so
+	// on up to backOffMax.
+	backOff    = time.Minute
+	backOffMax = time.Hour
+)
+
+// backOffAfter returns how long a follow-up rests after its nth failure.
+func backOffAfter(n int) time.Duration {
+	return min(backOff<<min(max(n-1, 0), 10), backOffMax)
+}
+
+// followUps is the prober.FollowUps of one run.
+type followUps struct {
+	r   *Runner
+	run *run
+}
+
+// Add implements prober.FollowUps.
+func (f followUps) Add(fu probe.FollowUp) error {
+	fu.Pair, fu.Parent = f.run.pair.Pair, f.run.id
+	if fu.Created.IsZero() {
+		fu.Created = time.Now()
+	}
+	if fu.ID == "" {
+		fu.ID = probe.NewID(fu.Created)
+	}
+	if fu.Expires.IsZero() {
+		fu.Expires = fu.Created.Add(followUpExpiry)
+	}
+	if err := f.r.put(bucketFollowUps, fu.ID, fu); err != nil {
+		return fmt.Errorf("keep follow-up %q: %w", fu.ID, err)
+	}
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	f.run.lane.items[fu.ID] = &item{FollowUp: fu, gen: f.run.gen, open: !f.run.published}
+	if f.run.published {
+		f.r.wakeUp()
+	}
+	return nil
+}
+
+// Drop implements prober.FollowUps. When the store fails, the follow-up stays
+// and will be done: it finds nothing to do.
+func (f followUps) Drop(id string) error {
+	if err := f.r.remove(bucketFollowUps, id); err != nil {
+		return fmt.Errorf("drop follow-up %q: %w", id, err)
+	}
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	delete(f.run.lane.items, id)
+	return nil
+}
+
+// added returns the follow-ups that ru has added and not dropped, oldest first.
+func (r *Runner) added(ru *run) []probe.FollowUp {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []probe.FollowUp
+	for _, it := range ru.lane.items {
+		if it.Parent == ru.id {
+			all = append(all, it.FollowUp)
+		}
+	}
+	slices.SortFunc(all, compareFollowUps)
+	return all
+}
+
+func compareFollowUps(a, b probe.FollowUp) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+}
+
+// when returns from when on the follow-up may be tried.
+func (it *item) when() time.Time {
+	if it.NotBefore.IsZero() {
+		return it.Created
+	}
+	return it.NotBefore
+}
+
+// due returns the oldest follow-up that is to be tried now; nil: none. While
+// the process stops, only those are that were never tried.
+func (l *lane) due(now time.Time, p phase) *item {
+	var oldest *item
+	for _, it := range l.items {
+		if it.open || l.configuration(it) == nil || now.Before(it.when()) {
+			continue
+		}
+		if p != phaseRunning && it.Attempts > 0 {
+			continue
+		}
+		if oldest == nil || compareFollowUps(it.FollowUp, oldest.FollowUp) < 0 {
+			oldest = it
+		}
+	}
+	return oldest
+}
+
+// expire gives up the lane's follow-ups that have expired, and are not being
+// tried at the moment.
+func (r *Runner) expire(l *lane, now time.Time) {
+	for id, it := range l.items {
+		if it.open || now.Before(it.Expires) || l.current != nil && l.current.item == it {
+			continue
+		}
+		delete(l.items, id)
+		f := it.FollowUp
+		// Not here: the timelines do not wait for the disk.
+		r.runs.Go(func() {
+			r.log.Warn("follow-up given up", "target", f.Target, "module", f.Module, "kind", f.Kind, "url", f.URL, "created", f.Created, "attempts", f.Attempts)
+			r.logStore(r.remove(bucketFollowUps, f.ID))
+		})
+	}
+}
+
+// settle forgets the follow-up that ru has done, or says when it is tried again.
+func (r *Runner) settle(ctx context.Context, ru *run) {
+	if ru.result.Verdict.Success() {
+		r.mu.Lock()
+		delete(ru.lane.items, ru.item.ID)
+		r.mu.Unlock()
+		r.logStore(r.remove(bucketFollowUps, ru.item.ID))
+		return
+	}
+	if cutShort(ctx) {
+		return // stays stored as it is, to be tried at the next start
+	}
+	r.mu.Lock()
+	it := ru.lane.items[ru.item.ID]
+	if it != ru.item { // dropped by its own run
+		r.mu.Unlock()
+		return
+	}
+	it.Attempts++
+	it.NotBefore = time.Now().Add(backOffAfter(it.Attempts))
+	f := it.FollowUp
+	r.mu.Unlock()
+	r.logStore(r.put(bucketFollowUps, f.ID, f))
+}

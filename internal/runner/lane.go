@@ -1,0 +1,114 @@
+package runner
+
+import (
+	"slices"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// lane is the place of a pair, whatever its configuration: one run at a time
+// goes through it, across reloads too.
+type lane struct {
+	pair    probe.Pair
+	gen     *generation // nil: not configured (any more)
+	current *run        // the run in flight; nil: none
+	wanted  *run        // to be started as soon as the lane is free; nil: none
+	// floor is when the last run that is not a follow-up started; min_interval
+	// counts from here.
+	floor time.Time
+	// asked is that run's asked.
+	asked time.Time
+	// items are the follow-ups that are not done, by ID.
+	items map[string]*item
+	// rests is until when a lane without a configuration has to be kept for its
+	// floor's sake.
+	rests time.Time
+}
+
+// generation is a pair under one effective configuration.
+type generation struct {
+	pair config.Pair
+	next time.Time // the next tick; zero: none
+	last *probe.Result
+	// recent are the last Results, newest first, last among them.
+	recent []*probe.Result
+}
+
+// run is one run, wanted, in flight or over.
+type run struct {
+	trigger probe.Trigger
+	// asked is when somebody wanted it; for a tick, when it was due.
+	asked time.Time
+
+	// Set when it starts, and not changed after that.
+	lane     *lane
+	gen      *generation
+	pair     config.Pair
+	id       string
+	start    time.Time
+	item     *item           // what it follows up; nil: it is the pair's own probe
+	followUp *probe.FollowUp // item as it was at the start
+
+	published bool
+	// done is closed when result or err is final; they are read after that.
+	done   chan struct{}
+	result *probe.Result
+	err    error
+}
+
+func newRun(by probe.Trigger, asked time.Time) *run {
+	return &run{trigger: by, asked: asked, done: make(chan struct{})}
+}
+
+// item is a follow-up that is not done.
+type item struct {
+	probe.FollowUp
+	// gen says with which configuration it is done; nil: it was restored, and the
+	// pair's present one does it.
+	gen *generation
+	// open: the run that added it has not ended, so it is not yet to be done.
+	open bool
+	// reported: it was logged that no configured pair can do it.
+	reported bool
+}
+
+// joinable returns the run that a trigger joins; nil: none. A follow-up is not
+// the pair's probe, and a run of an earlier configuration does not answer for
+// this one: both are waited for, but not joined.
+func (l *lane) joinable() *run {
+	if l.current != nil && l.current.item == nil && l.current.gen == l.gen {
+		return l.current
+	}
+	return l.wanted
+}
+
+// tooSoon reports whether a run must not start at t.
+func (l *lane) tooSoon(t time.Time) bool { return t.Sub(l.floor) < l.gen.pair.MinInterval }
+
+// add makes res the newest Result. A crowd of follow-ups does not push the last
+// probe out.
+func (g *generation) add(res *probe.Result) {
+	if res.FollowUp == "" {
+		g.last = res
+	}
+	g.recent = slices.Insert(g.recent, 0, res)
+	if len(g.recent) <= historyLen {
+		return
+	}
+	// A new slice would let go of the Results behind its end; Delete does it too.
+	g.recent = slices.Delete(g.recent, historyLen, len(g.recent))
+	if g.last != nil && !slices.Contains(g.recent, g.last) {
+		g.recent[historyLen-1] = g.last
+	}
+}
+
+// configuration returns what the follow-up is done with; nil: nothing is there
+// that could do it.
+func (l *lane) configuration(it *item) *generation {
+	if it.gen != nil {
+		return it.gen
+	}
+	return l.gen
+}

@@ -1,0 +1,15 @@
+package runner
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(dieDir); dir != "" {
+		die(dir)
+	}
+	goleak.VerifyTestMain(m)
+}

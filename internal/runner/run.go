@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/verdict"
+)
+
+// The buckets of the store. Results are beneath "target/module", follow-ups
+// beneath their IDs.
+const (
+	bucketResults   = "results"
+	bucketFollowUps = "follow_ups"
+)
+
+// perform does the whole of one run, and leaves the lane free.
+func (r *Runner) perform(ctx context.Context, ru *run) {
+	res := &probe.Result{
+		Version:    probe.Version,
+		ID:         ru.id,
+		Pair:       ru.pair.Pair,
+		Prober:     ru.pair.Module.Prober,
+		Trigger:    ru.trigger,
+		ConfigHash: ru.pair.Hash,
+		Start:      ru.start,
+	}
+	if f := ru.followUp; f != nil {
+		res.Parent, res.FollowUp = f.Parent, f.Kind
+	}
+	res.Facts = r.call(ctx, ru)
+	res.Duration = time.Since(ru.start)
+	res.Facts.FollowUps = r.added(ru)
+	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{Prober: res.Prober})
+
+	// A slow disk must not delay an answer or a metric, so it comes last; but the
+	// lane is free only after it, so that a pair's Results are stored in order.
+	r.publish(ru, res)
+	if ru.item == nil {
+		r.keepLast(ru, res)
+	} else {
+		r.settle(ctx, ru)
+	}
+	r.release(ru)
+}
+
+// call executes the run under its own timeout.
+func (r *Runner) call(ctx context.Context, ru *run) (facts probe.Facts) {
+	timeout := ru.pair.Timeout
+	if ru.item != nil {
+		timeout = min(timeout, followUpTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			r.log.Error("a run panicked", "target", ru.pair.Pair.Target, "module", ru.pair.Pair.Module, "run", ru.id, "panic", v, "stack", string(debug.Stack()))
+			facts = probe.Facts{Failure: &probe.Failure{
+				Step: probe.StepSetup, Kind: probe.FailureLocal, Call: -1, Detail: "the prober panicked; the log has the stack",
+			}}
+		}
+	}()
+	return r.execute(ctx, Job{
+		ID:        ru.id,
+		Start:     ru.start,
+		Trigger:   ru.trigger,
+		Pair:      ru.pair,
+		FollowUp:  ru.followUp,
+		FollowUps: followUps{r, ru},
+	})
+}
+
+// publish gives res to who waits for it, and, unless a reload has replaced or
+// removed the run's configuration, to the pair's history and the observers.
+func (r *Runner) publish(ru *run, res *probe.Result) {
+	r.deliver.Lock()
+	defer r.deliver.Unlock()
+	r.mu.Lock()
+	valid := ru.lane.gen == ru.gen
+	if valid {
+		ru.gen.add(res)
+	}
+	ru.published = true
+	for _, it := range ru.lane.items {
+		if it.Parent == ru.id {
+			it.open = false
+		}
+	}
+	r.mu.Unlock()
+	if valid {
+		for _, o := range r.observers {
+			o.Observe(res)
+		}
+	}
+	ru.result = res
+	close(ru.done)
+}
+
+// keepLast stores res as the pair's last one. What the end of the grace period
+// has cut says nothing about the CA, and would only hide the Result before it.
+func (r *Runner) keepLast(ru *run, res *probe.Result) {
+	cut := res.Failure != nil && res.Failure.Kind == probe.FailureCanceled
+	if cut || !r.valid(ru) {
+		return
+	}
+	r.logStore(r.put(bucketResults, ru.pair.Pair.String(), res))
+	if !r.valid(ru) {
+		// A reload has removed the pair, and its Result, in the meantime.
+		r.logStore(r.remove(bucketResults, ru.pair.Pair.String()))
+	}
+}
+
+// valid reports whether ru's configuration is still in force.
+func (r *Runner) valid(ru *run) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return ru.lane.gen == ru.gen
+}
+
+// release frees the lane.
+func (r *Runner) release(ru *run) {
+	r.mu.Lock()
+	ru.lane.current = nil
+	r.inFlight--
+	r.mu.Unlock()
+	r.wakeUp()
+}
+
+func (r *Runner) put(bucket, key string, value any) error {
+	if r.store == nil {
+		return nil
+	}
+	return r.store.Put(bucket, key, value)
+}
+
+func (r *Runner) remove(bucket, key string) error {
+	if r.store == nil {
+		return nil
+	}
+	return r.store.Delete(bucket, key)
+}
+
+// logStore logs what failed, once a minute at most: a full disk fails every
+// write, and never stops the probing.
+func (r *Runner) logStore(err error) {
+	if err == nil {
+		return
+	}
+	r.storeLog.Do(func() {
+		r.log.Error("cannot write to the state directory; probing goes on without", "err", err)
+	})
+}
+
+// cutShort reports whether ctx was canceled by the stop.
+func cutShort(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrStopping) }
