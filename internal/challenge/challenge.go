@@ -136,10 +136,8 @@ func (s *Set) Close(ctx context.Context) error {
 
 	var err error
 	for _, r := range ending {
-		select {
-		case <-r.ended():
-			continue
-		default:
+		if isOver(r) {
+			continue // even where ctx has ended as well
 		}
 		select {
 		case <-r.ended():
@@ -168,13 +166,15 @@ func (s *Set) serving() []responder {
 // with mu held.
 func (s *Set) retire(r responder) {
 	r.halt()
-	s.retired = slices.DeleteFunc(s.retired, func(r responder) bool {
-		select {
-		case <-r.ended():
-			return true
-		default:
-			return false
-		}
-	})
-	s.retired = append(s.retired, r)
+	s.retired = append(slices.DeleteFunc(s.retired, isOver), r)
+}
+
+// isOver reports whether nothing of r runs any more.
+func isOver(r responder) bool {
+	select {
+	case <-r.ended():
+		return true
+	default:
+		return false
+	}
 }

@@ -1,6 +1,7 @@
 package challenge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -298,6 +299,40 @@ func TestParallel(t *testing.T) {
 		t.Errorf("the board is not empty after the last run: %d, %d, %d, %d", len(b.tokens), len(b.hosts), len(b.txt), len(b.names))
 	}
 }
+
+// Tokens, key authorizations and the addresses of validators are not for logs.
+func TestLogs(t *testing.T) {
+	s := newSet(t)
+	var log bytes.Buffer
+	var mu sync.Mutex // slog's handler has its own, the reader below has not
+	s.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(p)
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	serve(t, s, config.Responders{HTTP: httpConfig(), DNS: dnsConfig()})
+	c := aChallenge(probe.HTTP01, "x.solo.test", "very-secret")
+	present(t, s, c)
+	c.Type = probe.DNS01
+	withdraw := present(t, s, c)
+	for _, path := range []string{"very-secret", "very-secret/", "other-secret"} {
+		fetch(t, s, "GET", "x.solo.test", challengePath+path)
+		fetch(t, s, "POST", "x.solo.test", challengePath+path)
+	}
+	ask(t, s, "tcp", query("_acme-challenge.x.solo.test.", dns.TypeTXT))
+	exchangeRaw(t, s, make([]byte, 12))
+	withdraw()
+	serve(t, s, config.Responders{})
+	mu.Lock()
+	defer mu.Unlock()
+	if got := log.String(); strings.Contains(got, "secret") || strings.Contains(got, "thumb") || strings.Count(got, "\n") != 4 {
+		t.Errorf("want a line for each start and stop, and no secret:\n%s", got)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestNewSetDoesNothing(t *testing.T) {
 	s := NewSet(slog.New(slog.DiscardHandler))

@@ -3,6 +3,7 @@ package challenge
 import (
 	"context"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func TestAbort(t *testing.T) {
 	if got := s.Addresses(); got["http"] == nil || got["dns"] != nil {
 		t.Errorf("addresses %v, want those of before", got)
 	}
-	if response, _ := fetch(t, s, "GET", "a", "/"); response.StatusCode != 404 {
+	if response, _ := fetch(t, s, "GET", "a", "/"); response.StatusCode != http.StatusNotFound {
 		t.Errorf("HTTP after Abort: %d", response.StatusCode)
 	}
 	serve(t, s, config.Responders{DNS: dnsConfig()})

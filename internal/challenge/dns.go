@@ -1,6 +1,7 @@
 package challenge
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -70,26 +71,28 @@ func openDNS(address string, b *board, limits dnsLimits, log *slog.Logger) (*dns
 // of the port to the system, a port that is free for UDP may be taken for TCP:
 // then another one is tried.
 func listenBoth(address string) (*net.UDPConn, net.Listener, error) {
+	var listen net.ListenConfig
+	ctx := context.Background() // opening a socket does not wait
 	for try := 1; ; try++ {
-		packets, err := net.ListenPacket("udp", address)
+		packets, err := listen.ListenPacket(ctx, "udp", address)
 		if err != nil {
 			return nil, nil, err
 		}
 		udp := packets.(*net.UDPConn)
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
-			udp.Close()
+			_ = udp.Close()
 			return nil, nil, err
 		}
 		free := port == "0" || port == ""
 		if free {
 			port = strconv.Itoa(udp.LocalAddr().(*net.UDPAddr).Port)
 		}
-		tcp, err := net.Listen("tcp", net.JoinHostPort(host, port))
+		tcp, err := listen.Listen(ctx, "tcp", net.JoinHostPort(host, port))
 		if err == nil {
 			return udp, tcp, nil
 		}
-		udp.Close()
+		_ = udp.Close()
 		if !free || !errors.Is(err, syscall.EADDRINUSE) || try == portTries {
 			return nil, nil, err
 		}
@@ -111,18 +114,18 @@ func (r *dnsResponder) start() {
 }
 
 func (r *dnsResponder) release() {
-	r.udp.Close()
-	r.tcp.Close()
+	_ = r.udp.Close()
+	_ = r.tcp.Close()
 }
 
 func (r *dnsResponder) halt() {
 	r.log.Info("DNS responder stops", "address", r.addr().String())
 	close(r.halting)
-	r.tcp.Close()
+	_ = r.tcp.Close()
 	// The packet in hand is still answered, then the socket is closed.
 	_ = r.udp.SetReadDeadline(time.Unix(1, 0))
 	r.packets.Wait()
-	r.udp.Close()
+	_ = r.udp.Close()
 	// So is the query in hand of each connection; those that are idle end.
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +140,7 @@ func (r *dnsResponder) force() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.conns {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -190,7 +193,7 @@ func (r *dnsResponder) acceptConns() {
 				r.serveConn(c)
 			})
 		case err == nil:
-			c.Close()
+			_ = c.Close()
 			return
 		case r.halted():
 			return
@@ -213,7 +216,7 @@ func (r *dnsResponder) track(c net.Conn) bool {
 }
 
 func (r *dnsResponder) untrack(c net.Conn) {
-	c.Close()
+	_ = c.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, c)

@@ -1,6 +1,7 @@
 package challenge
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -38,7 +39,7 @@ type httpResponder struct {
 
 // openHTTP listens on address; nothing is served before start.
 func openHTTP(address string, b *board, log *slog.Logger) (*httpResponder, error) {
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address) // does not wait
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +76,17 @@ func (r *httpResponder) start() {
 	}()
 }
 
-func (r *httpResponder) release() { r.listener.Close() }
+func (r *httpResponder) release() { _ = r.listener.Close() }
 
 func (r *httpResponder) halt() {
 	r.log.Info("HTTP responder stops", "address", r.addr().String())
 	r.halted.Store(true)
-	r.listener.Close()
+	_ = r.listener.Close()
 }
 
 func (r *httpResponder) ended() <-chan struct{} { return r.over }
 
-func (r *httpResponder) force() { r.server.Close() }
+func (r *httpResponder) force() { _ = r.server.Close() }
 
 // count follows the connections, so that the end of the last one is known.
 func (r *httpResponder) count(_ net.Conn, state http.ConnState) {

@@ -103,7 +103,7 @@ func TestHTTP(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("visits (-want +got):\n%s", diff)
 	}
-	if response, _ := fetch(t, s, "GET", "www.probe.example", live); response.StatusCode != 404 {
+	if response, _ := fetch(t, s, "GET", "www.probe.example", live); response.StatusCode != http.StatusNotFound {
 		t.Errorf("after withdraw: %d, want 404", response.StatusCode)
 	}
 }

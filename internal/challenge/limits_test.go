@@ -134,7 +134,7 @@ func TestTCPTimeouts(t *testing.T) {
 			t.Errorf("a slow client was kept for %s, want %s", d, tcpMessageTimeout)
 		}
 		if d := lasts(p.dial(), func(w io.Writer) {
-			for {
+			for range 1000 {
 				if _, err := w.Write(framed(t)); err != nil {
 					return
 				}
@@ -153,6 +153,7 @@ func TestTCPStuck(t *testing.T) {
 		r := servePipes(t, p)
 		for _, cut := range []bool{true, false} {
 			c := p.dial()
+			time.Sleep(3 * time.Second) // the answer has a time of its own
 			if _, err := c.Write(framed(t)); err != nil {
 				t.Fatal(err)
 			}

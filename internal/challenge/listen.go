@@ -70,7 +70,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if l.take(n) {
 			return &boundedConn{Conn: c, release: sync.OnceFunc(func() { l.give(n) })}, nil
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }
 
