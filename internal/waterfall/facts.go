@@ -49,7 +49,7 @@ func facts(r *probe.Result) []Fact {
 		add(Fact{Label: "detail", Value: f.Detail, Bad: true})
 	}
 	for _, f := range r.FollowUps {
-		add(Fact{Label: "left to do", Value: string(f.Kind)})
+		add(Fact{Label: "to follow up", Value: string(f.Kind)})
 	}
 	return list
 }
