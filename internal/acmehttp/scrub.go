@@ -92,13 +92,8 @@ func clean(text string, limit int) string {
 		text = text[:max(end, 0)]
 	}
 	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError:
-			return '?'
-		case unicode.IsSpace(r):
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return ' '
-		case !unicode.IsPrint(r):
-			return '?'
 		}
 		return r
 	}, text)

@@ -72,7 +72,11 @@ func (a *authority) leaf(t testing.TB, notBefore, notAfter time.Time, names ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key, Leaf: parsed}
 }
 
 // valid issues a leaf that is valid now.
