@@ -126,20 +126,20 @@ func banner(w io.Writer, exporter string, authority *ca.CA, control string) {
 	fmt.Fprintf(w, `
 acme_exporter is watching an ACME CA of its own. Open
 
-  %[1]s/          targets, pairs, and each run's waterfall
-  %[1]s/metrics   what Prometheus scrapes
-  %[2]s   the CA's directory (its certificate is home-made)
+  %-32[1]s  targets, pairs, and each run's waterfall
+  %-32[2]s  what Prometheus scrapes
+  %-32[3]s  the CA's directory (its certificate is home-made)
 
 Make the CA fail, and watch:
 
-  curl '%[3]s?mode=errors'   POSTs get 500, the directory is fine: a dead database
-  curl '%[3]s?mode=down'     nobody answers
-  curl '%[3]s?mode=slow'     every answer is %[4]s late
-  curl '%[3]s?mode=off'      well again
+  curl '%[4]s?mode=errors'   POSTs get 500, the directory is fine: a dead database
+  curl '%[4]s?mode=down'     nobody answers
+  curl '%[4]s?mode=slow'     every answer is %[5]s late
+  curl '%[4]s?mode=off'      well again
 
 Stop with Ctrl-C.
 
-`, exporter, authority.DirectoryURL(), "http://"+control+"/outage", ca.SlowDelay)
+`, exporter+"/", exporter+"/metrics", authority.DirectoryURL(), "http://"+control+"/outage", ca.SlowDelay)
 }
 
 // closeWithin calls stop with a context that ends after d.

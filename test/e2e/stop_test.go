@@ -28,12 +28,7 @@ func setUp(t *testing.T, flags ...string) (*parts.Pebble, *parts.Exporter) {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	pebble, exporter := setUp(t)
-	// The first look at the authorization passes, the second one is held: the
-	// challenge has been accepted by then.
-	pebble.Hold(parts.PebbleAuthz, 1)
-	exporter.Trigger("issue_http")
-	parts.Until(t, "the run polls its authorization", func() bool { return pebble.Held() == 1 })
-	parts.Until(t, "the authorization is valid", func() bool { return strings.Contains(pebble.Log(), "set VALID") })
+	holdValidated(t, pebble, exporter)
 	exporter.Kill()
 	pebble.Release()
 	before := pebble.Answered(parts.PebbleAuthz)
@@ -80,14 +75,13 @@ func TestTerminateEndsRun(t *testing.T) {
 }
 
 // TestTerminateCutsRun holds that a run which does not end is cut when the grace
-// period is over, and that this is a good end, whose follow-up is kept.
+// period is over, and that this is a good end: what it has left at the CA, which
+// does not answer for that either, is undone at the next start.
 func TestTerminateCutsRun(t *testing.T) {
 	t.Parallel()
 	const gracePeriod = time.Second
 	pebble, exporter := setUp(t, "--shutdown.grace-period="+gracePeriod.String())
-	pebble.Hold(parts.PebbleFinalize, 0)
-	exporter.Trigger("issue_http")
-	parts.Until(t, "the run finalizes", func() bool { return pebble.Held() == 1 })
+	holdValidated(t, pebble, exporter)
 	start := time.Now()
 	exporter.Terminate()
 	exporter.Ended(gracePeriod + grace)
@@ -100,4 +94,16 @@ func TestTerminateCutsRun(t *testing.T) {
 	parts.Until(t, "the follow-up is done", func() bool {
 		return exporter.Metrics().Sum("acme_requests_total", "call", "deactivate-authz", "code", "200") == 1
 	})
+}
+
+// holdValidated starts an issuance and returns when the CA has validated the
+// challenge and keeps the answer to itself.
+func holdValidated(t *testing.T, pebble *parts.Pebble, exporter *parts.Exporter) {
+	t.Helper()
+	// The first look at the authorization passes, the second one is held: the
+	// challenge has been accepted by then.
+	pebble.Hold(parts.PebbleAuthz, 1)
+	exporter.Trigger("issue_http")
+	parts.Until(t, "the run polls its authorization", func() bool { return pebble.Held() == 1 })
+	parts.Until(t, "the authorization is valid", func() bool { return strings.Contains(pebble.Log(), "set VALID") })
 }
