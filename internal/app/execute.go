@@ -1,0 +1,159 @@
+package app
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/common/version"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/challenge"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/runner"
+	"github.com/acme-exporter/acme_exporter/internal/state"
+	"github.com/acme-exporter/acme_exporter/prober"
+)
+
+// projectURL is where a CA's operator finds out who we are.
+const projectURL = "https://github.com/acme-exporter/acme_exporter"
+
+// executor turns a job of the runner into a prober's request.
+type executor struct {
+	accounts   *state.Accounts
+	responders *challenge.Set
+	progress   func(probe.StepName) // nil: nobody watches
+
+	mu         sync.Mutex // guards transports
+	transports transports
+}
+
+// transports has one for each pair and configuration of it, so that runs of a
+// pair can share connections where its module says so.
+type transports map[transportKey]*acmehttp.Transport
+
+type transportKey struct {
+	pair probe.Pair
+	hash string
+}
+
+// newTransports makes a transport for every pair of cfg; it opens nothing.
+func newTransports(cfg *config.Config) (transports, error) {
+	made := transports{}
+	for _, pair := range cfg.Pairs() {
+		t, err := newTransport(pair)
+		if err != nil {
+			return nil, err
+		}
+		made[transportKey{pair.Pair, pair.Hash}] = t
+	}
+	return made, nil
+}
+
+func newTransport(pair config.Pair) (*acmehttp.Transport, error) {
+	tlsConfig, err := pair.Target.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
+	}
+	family := probe.Family("")
+	switch pair.Module.IPProtocol {
+	case config.IP4:
+		family = probe.IPv4
+	case config.IP6:
+		family = probe.IPv6
+	}
+	t, err := acmehttp.NewTransport(acmehttp.Options{
+		DirectoryURL:       pair.Target.DirectoryURL,
+		UserAgent:          userAgent(pair.Target),
+		TLSConfig:          tlsConfig,
+		Proxy:              pair.Target.Proxy(),
+		ProxyConnectHeader: pair.Target.ProxyConfig.GetProxyConnectHeader(),
+		Family:             family,
+		AllowNetworks:      pair.Target.AllowNetworks,
+		Reuse:              pair.Module.Connection == config.ConnectionReuse,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
+	}
+	return t, nil
+}
+
+// userAgent names us and whom to write to (RFC 8555 §6.1).
+func userAgent(t *config.Target) string {
+	ua := "acme_exporter/" + versionOrDevel() + " (+" + projectURL
+	if len(t.Account.Contact) > 0 {
+		ua += "; " + t.Account.Contact[0]
+	}
+	return ua + ")"
+}
+
+func versionOrDevel() string {
+	if version.Version == "" {
+		return "devel"
+	}
+	return version.Version
+}
+
+// swap puts in the transports of a new configuration and closes the old ones'
+// idle connections; runs in flight keep theirs.
+func (e *executor) swap(t transports) {
+	e.mu.Lock()
+	old := e.transports
+	e.transports = t
+	e.mu.Unlock()
+	for _, t := range old {
+		t.Close()
+	}
+}
+
+// transport returns the pair's. A follow-up of a pair that has left the
+// configuration meanwhile gets one of its own.
+func (e *executor) transport(pair config.Pair) (*acmehttp.Transport, error) {
+	e.mu.Lock()
+	t := e.transports[transportKey{pair.Pair, pair.Hash}]
+	e.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	return newTransport(pair)
+}
+
+// execute is the runner's Options.Execute.
+func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
+	t, err := e.transport(job.Pair)
+	if err != nil {
+		return probe.Facts{Failure: &probe.Failure{
+			Step: probe.StepSetup, Kind: probe.FailureLocal, Call: -1, Detail: err.Error(),
+		}}
+	}
+	session := t.Session(job.Start)
+	defer session.Close()
+	return prober.Run(ctx, prober.Request{
+		ID:        job.ID,
+		Start:     job.Start,
+		Pair:      job.Pair,
+		FollowUp:  job.FollowUp,
+		HTTP:      session,
+		Accounts:  targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.DirectoryURL},
+		Solver:    e.responders,
+		FollowUps: job.FollowUps,
+		Progress:  e.progress,
+	})
+}
+
+// targetAccounts is the account of one target.
+type targetAccounts struct {
+	accounts           *state.Accounts
+	name, directoryURL string
+}
+
+// Account implements prober.Accounts.
+func (a targetAccounts) Account(ctx context.Context, register func(context.Context, crypto.Signer) (string, error)) (prober.Account, error) {
+	key, url, err := a.accounts.Account(ctx, a.name, a.directoryURL, register)
+	if err != nil {
+		return prober.Account{}, err
+	}
+	return prober.Account{Key: key, URL: url}, nil
+}

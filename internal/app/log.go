@@ -1,0 +1,43 @@
+package app
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// logObserver writes a line for each run: a warning for one that failed, since
+// that is what somebody will look for.
+type logObserver struct{ logger *slog.Logger }
+
+// Observe implements runner.Observer.
+func (o logObserver) Observe(r *probe.Result) {
+	attrs := []any{
+		"target", r.Target, "module", r.Module, "run", r.ID, "trigger", r.Trigger,
+		"duration", r.Duration.Round(time.Millisecond),
+	}
+	if r.FollowUp != "" {
+		attrs = append(attrs, "follow_up", r.FollowUp, "parent", r.Parent)
+	}
+	v := r.Verdict
+	switch v.Outcome {
+	case probe.OutcomeSuccess:
+		o.logger.Debug("Probe succeeded", attrs...)
+	case probe.OutcomeSkipped:
+		o.logger.Info("Probe skipped", append(attrs, "stage", v.Stage, "reason", v.Reason, "summary", v.Summary)...)
+	default:
+		o.logger.Warn("Probe failed", append(attrs, "stage", v.Stage, "reason", v.Reason, "fault", v.Fault, "summary", v.Summary)...)
+	}
+}
+
+// Restore implements runner.Observer; what happened before a restart has been
+// logged before it.
+func (o logObserver) Restore(*probe.Result) {}
+
+// Schedule implements runner.Observer.
+func (o logObserver) Schedule(p probe.Pair, next time.Time, missed bool) {
+	if missed {
+		o.logger.Warn("Tick missed: the run before it is still in flight", "target", p.Target, "module", p.Module, "next", next)
+	}
+}

@@ -1,0 +1,247 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/challenge"
+	"github.com/acme-exporter/acme_exporter/internal/metrics"
+	"github.com/acme-exporter/acme_exporter/internal/runner"
+	"github.com/acme-exporter/acme_exporter/internal/state"
+	"github.com/acme-exporter/acme_exporter/internal/web"
+)
+
+// cleanUpTime is what closing our own listeners may take after the runs ended.
+const cleanUpTime = 5 * time.Second
+
+// ServeOptions are the flags of the command serve.
+type ServeOptions struct {
+	Web                *toolkit.FlagConfig
+	TimeoutOffset      time.Duration // taken off a scrape's timeout
+	GracePeriod        time.Duration // for runs in flight at the end; 0: they are cut at once
+	AutoReload         bool
+	AutoReloadInterval time.Duration // greater than 0
+	Histograms         string        // "classic", "native" or "both"
+}
+
+func (o ServeOptions) validate() error {
+	switch {
+	case o.TimeoutOffset < 0:
+		return usageError{fmt.Errorf("--timeout-offset=%s: must not be negative", o.TimeoutOffset)}
+	case o.GracePeriod < 0:
+		return usageError{fmt.Errorf("--shutdown.grace-period=%s: must not be negative", o.GracePeriod)}
+	case o.AutoReload && o.AutoReloadInterval <= 0:
+		return usageError{fmt.Errorf("--config.auto-reload-interval=%s: must be greater than 0", o.AutoReloadInterval)}
+	case !slices.Contains([]string{metrics.Classic, metrics.Native, metrics.Both}, o.Histograms):
+		return usageError{fmt.Errorf("--metrics.histograms=%s: must be one of classic, native, both", o.Histograms)}
+	}
+	return nil
+}
+
+// exporter is a running serve command.
+type exporter struct {
+	common     Common
+	logger     *slog.Logger
+	store      *store
+	responders *challenge.Set
+	executor   *executor
+	runner     *runner.Runner
+	metrics    *metrics.Metrics
+	ready      atomic.Bool
+	config     atomic.Pointer[config.Config] // in force
+
+	reloading sync.Mutex // held while a configuration is built and swapped in
+}
+
+// Serve runs the exporter until ctx ends, then stops it in order: no new
+// triggers, runs end within the grace period, responders, pages, state.
+func Serve(ctx context.Context, common Common, o ServeOptions) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	// Validated here, because the toolkit would only say so after we listen.
+	if err := toolkit.Validate(*o.Web.WebConfigFile); err != nil {
+		return usageError{fmt.Errorf("--web.config.file=%s: %w", *o.Web.WebConfigFile, err)}
+	}
+	common.Logger.Info("Starting acme_exporter", "version", version.Info(), "build_context", version.BuildContext())
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms})
+	if err != nil {
+		return err
+	}
+	responders := challenge.NewSet(common.Logger)
+	e := &exporter{
+		common:     common,
+		logger:     common.Logger,
+		store:      &store{dir: common.StateDir},
+		responders: responders,
+		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders},
+		metrics:    m,
+	}
+	e.runner = runner.New(runner.Options{
+		Logger:      common.Logger,
+		Execute:     e.executor.execute,
+		Store:       e.store,
+		Observers:   []runner.Observer{m, logObserver{common.Logger}},
+		GracePeriod: o.GracePeriod,
+	})
+	handler := web.New(web.Options{
+		Logger:        common.Logger,
+		Runner:        e.runner,
+		Metrics:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, ErrorLog: slog.NewLogLogger(common.Logger.Handler(), slog.LevelError)}),
+		Probe:         metrics.Probe,
+		Config:        func() []byte { return e.config.Load().Redacted() },
+		Ready:         e.ready.Load,
+		Reload:        e.reload,
+		TimeoutOffset: o.TimeoutOffset,
+		Version:       versionOrDevel(),
+	})
+	return e.run(ctx, handler, o)
+}
+
+// run starts everything, waits for ctx and stops everything.
+func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions) (err error) {
+	defer func() { err = errors.Join(err, e.store.close()) }()
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+		defer cancel()
+		err = errors.Join(err, e.responders.Close(closing))
+	}()
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	var running sync.WaitGroup
+	failed := make(chan error, 1)
+	running.Go(func() {
+		// Without its pages the exporter is of no use: let everything else stop.
+		defer cancel()
+		if err := toolkit.ListenAndServe(server, o.Web, e.logger); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("web: %w: choose another --web.listen-address, or stop what listens there", err)
+		}
+	})
+	running.Go(func() { e.watch(ctx, o) })
+	e.ready.Store(true)
+	context.AfterFunc(ctx, func() { e.ready.Store(false) })
+	// The runner returns when ctx has ended and its runs have too.
+	err = e.runner.Run(ctx)
+	cancel()
+
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer done()
+	err = errors.Join(err, server.Shutdown(closing))
+	running.Wait()
+	select {
+	case webErr := <-failed:
+		err = errors.Join(webErr, err)
+	default:
+	}
+	e.logger.Info("Stopped")
+	return err
+}
+
+// start brings the first configuration into force.
+func (e *exporter) start(ctx context.Context) error {
+	cfg, err := e.common.load()
+	if err != nil {
+		return err
+	}
+	if err := e.store.ensure(cfg); err != nil {
+		return err
+	}
+	if err := e.runner.Restore(); err != nil {
+		return err
+	}
+	return e.apply(ctx, cfg)
+}
+
+// reload brings the configuration file into force, wholly or not at all.
+func (e *exporter) reload(ctx context.Context) error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	cfg, err := e.common.load()
+	if err == nil {
+		err = e.apply(ctx, cfg)
+	}
+	e.metrics.Reloaded(err == nil, time.Now())
+	if err != nil {
+		e.logger.Error("Reload failed; the configuration before stays in force", "err", err)
+		return err
+	}
+	e.logger.Info("Reloaded", "file", e.common.ConfigFile)
+	return nil
+}
+
+// apply builds everything that can fail, then swaps.
+func (e *exporter) apply(_ context.Context, cfg *config.Config) error {
+	made, err := newTransports(cfg)
+	if err != nil {
+		return err
+	}
+	if err := e.store.ensure(cfg); err != nil {
+		return err
+	}
+	change, err := e.responders.Prepare(cfg.Responders)
+	if err != nil {
+		return err
+	}
+	pairs := cfg.Pairs()
+	e.metrics.Apply(pairs)
+	change.Commit()
+	e.executor.swap(made)
+	e.runner.Apply(pairs)
+	e.config.Store(cfg)
+	return nil
+}
+
+// watch reloads on SIGHUP and, if asked to, when the file has changed.
+func (e *exporter) watch(ctx context.Context, o ServeOptions) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	var tick <-chan time.Time
+	if o.AutoReload && e.common.ConfigFile != "" {
+		ticker := time.NewTicker(o.AutoReloadInterval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	last, _ := os.ReadFile(e.common.ConfigFile)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		case <-tick:
+			now, err := os.ReadFile(e.common.ConfigFile)
+			if err != nil || bytes.Equal(now, last) {
+				continue // a file that is being replaced is not a mistake yet
+			}
+			last = now
+		}
+		// Its error has been logged, and is in the metrics.
+		_ = e.reload(ctx)
+	}
+}

@@ -1,0 +1,134 @@
+// Command acme_exporter watches ACME certificate authorities from the outside
+// and exposes what it sees to Prometheus.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/acme-exporter/acme_exporter/internal/app"
+)
+
+// The exit codes, the same for every command.
+const (
+	exitSuccess = 0
+	exitFailure = 1 // the probe failed, or the exporter cannot go on
+	exitUsage   = 2 // the command line or the configuration is at fault
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program but for the process around it. It returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	cli := kingpin.New("acme_exporter", "Watches ACME certificate authorities (RFC 8555) from the outside, for Prometheus.")
+	cli.UsageWriter(stdout).ErrorWriter(stderr)
+	cli.Version(version.Print("acme_exporter"))
+	cli.HelpFlag.Short('h')
+
+	common := app.Common{Stdout: stdout, Stderr: stderr}
+	cli.Flag("config.file", "Configuration file. Without one, the directory and the nonces of Let's Encrypt are watched.").
+		PlaceHolder("FILE").StringVar(&common.ConfigFile)
+	cli.Flag("state.dir", "Directory for account keys, last results and follow-ups; created when a module first signs.").
+		Envar("STATE_DIRECTORY").Default("data").StringVar(&common.StateDir)
+	logging := promslog.Config{Writer: stderr}
+	promslogflag.AddFlags(cli, &logging)
+
+	// The flags of the default command stand at the top, so that --help shows them.
+	serveCmd := cli.Command("serve", "Run the exporter (the default).").Default()
+	var serve app.ServeOptions
+	serve.Web = kingpinflag.AddFlags(cli, ":18555")
+	duration(cli, "timeout-offset", "500ms", &serve.TimeoutOffset, "Time taken off the scrape timeout of /probe for the way back.")
+	cli.Flag("config.enable-auto-reload", "Reload when the content of the configuration file has changed.").
+		BoolVar(&serve.AutoReload)
+	duration(cli, "config.auto-reload-interval", "30s", &serve.AutoReloadInterval, "How often to look for a change.")
+	duration(cli, "shutdown.grace-period", "25s", &serve.GracePeriod, "How long runs in flight may go on after SIGTERM.")
+	cli.Flag("metrics.histograms", "Which histograms to expose: classic, native or both.").
+		Default("both").StringVar(&serve.Histograms)
+
+	probeCmd := cli.Command("probe", "Run one probe now and show each of its calls.")
+	var probe app.ProbeOptions
+	probeCmd.Arg("target", "Name of a configured target.").Required().StringVar(&probe.Target)
+	probeCmd.Arg("module", "Name of a module that the target's probes name.").Required().StringVar(&probe.Module)
+	probeCmd.Flag("output", "text, json or metrics.").Short('o').Default("text").StringVar(&probe.Output)
+
+	checkConfigCmd := cli.Command("check", "Check files.").Command("config", "Check configuration files; report every mistake.")
+	files := checkConfigCmd.Arg("file", "Configuration file.").Required().Strings()
+
+	// Help and version end the parsing; kingpin would end the process.
+	stopped, code := false, exitSuccess
+	cli.Terminate(func(status int) {
+		stopped = true
+		if status != 0 {
+			code = exitUsage
+		}
+	})
+	command, err := cli.Parse(args)
+	switch {
+	case stopped:
+		return code
+	case err != nil:
+		fmt.Fprintf(stderr, "acme_exporter: %v (try --help)\n", err)
+		return exitUsage
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	common.Logger = promslog.New(&logging)
+
+	switch command {
+	case serveCmd.FullCommand():
+		err = app.Serve(ctx, common, serve)
+	case probeCmd.FullCommand():
+		err = app.Probe(ctx, common, probe)
+	case checkConfigCmd.FullCommand():
+		err = app.CheckConfig(common, *files)
+	}
+	switch {
+	case err == nil:
+		return exitSuccess
+	case errors.Is(err, app.ErrProbeFailed):
+		return exitFailure // its output has said why
+	}
+	fmt.Fprintf(stderr, "acme_exporter: %v\n", err)
+	if errors.Is(err, app.ErrUsage) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// durationFlag is a duration whose error names the flag; kingpin's does not.
+type durationFlag struct {
+	name  string
+	value *time.Duration
+}
+
+func duration(cli *kingpin.Application, name, byDefault string, value *time.Duration, help string) {
+	cli.Flag(name, help).Default(byDefault).SetValue(durationFlag{name, value})
+}
+
+// Set implements kingpin.Value.
+func (f durationFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("--%s=%s: not a duration such as 500ms or 30s", f.name, s)
+	}
+	*f.value = d
+	return nil
+}
+
+// String implements kingpin.Value.
+func (f durationFlag) String() string { return f.value.String() }
