@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -265,4 +266,112 @@ func TestNineCalls(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A run that is cut says so wherever it is, withdraws what it published, and
+// leaves the follow-up.
+func TestCanceled(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		call   probe.CallName
+		fault  fakeca.Fault
+		step   probe.StepName
+		events []string
+		left   int
+	}{
+		{"in a call", probe.CallNewOrder, fakeca.Fault{Hang: true}, probe.StepOrder, nil, 0},
+		{"between calls", probe.CallChallenge, fakeca.Fault{Stuck: true}, probe.StepValidation, []string{"add deactivate_authz", "present http-01", "withdraw"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, fakeca.Options{}).known()
+			b.ca.Fault(tt.call, tt.fault, 0)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			req := b.request(probe.ProberIssue)
+			req.Progress = func(s probe.StepName) {
+				if s == tt.step {
+					time.AfterFunc(100*time.Millisecond, cancel)
+				}
+			}
+			facts := Run(ctx, req)
+			wantFailure(t, facts, tt.step, probe.FailureCanceled, facts.Failure.Object, "")
+			wantList(t, "events", b.list(), tt.events)
+			if len(facts.FollowUps) != tt.left {
+				t.Errorf("follow-ups %v", facts.FollowUps)
+			}
+		})
+	}
+}
+
+// A call that outlives the run's time is the failure, with its cause.
+func TestTimeoutInCall(t *testing.T) {
+	b := newBench(t, fakeca.Options{}).known()
+	b.ca.Fault(probe.CallNewOrder, fakeca.Fault{Hang: true}, 0)
+	req := b.request(probe.ProberIssue)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	facts := Run(ctx, req)
+	f := wantFailure(t, facts, probe.StepOrder, probe.FailureCall, "", "new-order: response: timeout")
+	if e := facts.Calls[f.Call].Error; e == nil || e.Cause != probe.CauseTimeout {
+		t.Errorf("call %+v", facts.Calls[f.Call])
+	}
+}
+
+func TestNoTimeAtAll(t *testing.T) {
+	b := newBench(t, fakeca.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	facts := Run(ctx, b.request(probe.ProberDirectory))
+	wantFailure(t, facts, probe.StepDirectory, probe.FailureTimeout, "", "before the next request")
+	if len(facts.Calls) != 0 {
+		t.Errorf("calls %v", names(facts.Calls))
+	}
+}
+
+func TestPanic(t *testing.T) {
+	b := newBench(t, fakeca.Options{}).known()
+	req := b.request(probe.ProberIssue)
+	req.Progress = func(s probe.StepName) {
+		if s == probe.StepValidation {
+			panic(errors.New("token s3cret"))
+		}
+	}
+	facts := Run(t.Context(), req)
+	f := wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "", "internal error: panic with a value of type *errors.errorString")
+	if strings.Contains(f.Detail, "s3cret") {
+		t.Errorf("detail %q", f.Detail)
+	}
+	wantList(t, "events", b.list(), []string{"add deactivate_authz", "present http-01", "withdraw"})
+
+	// One within a step leaves the step behind, unfinished.
+	req = b.request(probe.ProberIssue)
+	req.Solver = nil
+	facts = Run(t.Context(), req)
+	wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "", "internal error: panic with a value of type runtime.errorString")
+	wantList(t, "steps", steps(facts), []string{"setup", "directory", "nonce", "order", "authorization", "setup!"})
+}
+
+func TestProgress(t *testing.T) {
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	req := b.request(probe.ProberIssue)
+	var told []string
+	req.Progress = func(s probe.StepName) { told = append(told, string(s)) }
+	facts := Run(t.Context(), req)
+	wantSuccess(t, facts)
+	wantList(t, "progress", told, steps(facts))
+	end := time.Duration(0)
+	for _, s := range facts.Steps {
+		if s.Start < end || s.Duration < 0 {
+			t.Errorf("step %+v begins before the one before it ended, at %v", s, end)
+		}
+		end = s.Start + s.Duration
+	}
+}
+
+func TestUnknownProber(t *testing.T) {
+	b := newBench(t, fakeca.Options{})
+	wantFailure(t, b.run("ocsp"), probe.StepSetup, probe.FailureLocal, "", "no code")
+	req := b.request(probe.ProberIssue)
+	req.FollowUp = &probe.FollowUp{Kind: "other"}
+	wantFailure(t, Run(t.Context(), req), probe.StepSetup, probe.FailureLocal, "", "no code")
 }
