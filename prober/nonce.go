@@ -35,7 +35,7 @@ func (r *run) fetchNonce(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			defer resp.Body.Close()
+			_ = resp.Body.Close() // it is in memory, and of a HEAD empty
 			nonce = resp.Header
 			// "The server's response MUST include a Replay-Nonce header field
 			// containing a fresh nonce and SHOULD have status code 200 (OK)";
