@@ -71,7 +71,7 @@ func declareRuns(d *declarer) runFamilies {
 			"Attempts to undo what a run left behind, by kind and outcome. One that fails is tried again until it expires.",
 			"kind", "outcome"),
 		missed: d.counter(ofPair, "acme_exporter_schedule_missed_total",
-			"Ticks of the schedule that started no run because the one before was still going on."),
+			"Ticks of the schedule that neither started a run nor joined one."),
 	}
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,4 +192,41 @@ func TestAnotherDirectoryURLIsNoChange(t *testing.T) {
 	r.Directory.TermsOfService = "other"
 	m.Observe(r)
 	want(t, reg, map[string]float64{"acme_directory_changes_total{}": 0})
+}
+
+// TestConcurrentUse lets the race detector look, and holds that a removal wins
+// over whatever is observed around it.
+func TestConcurrentUse(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	pairs := []config.Pair{configured(issuing, "1")}
+	m.Apply(pairs)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for range 25 {
+				m.Observe(issuance(issuing, "1", start.Add(time.Duration(i)*time.Second)))
+				m.Schedule(issuing, start, true)
+				m.Restore(issuance(issuing, "1", start))
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 25 {
+			m.Apply(nil)
+			m.Apply(pairs)
+			m.Reloaded(true, start)
+		}
+		m.Apply(nil)
+	})
+	wg.Go(func() {
+		for range 5 {
+			if _, err := reg.Gather(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	if left := seriesWith(t, reg, "target", "corp"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }

@@ -11,7 +11,7 @@ import (
 
 func TestProbe(t *testing.T) {
 	success := issuance(issuing, "1", start)
-	success.Calls[5].End += 40 * ms // the second authz call
+	success.Calls[3].End += 40 * ms // the first authz call
 	failure := failed(issuance(issuing, "1", start), probe.FaultCA)
 	failure.Calls[2].Status = 0
 	skipped := failed(issuance(issuing, "1", start), probe.FaultNone)

@@ -2,6 +2,7 @@ package waterfall
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,11 +78,17 @@ func TestPlacesStayOnTheAxis(t *testing.T) {
 	for _, row := range Rows(r) {
 		d.row(&row)
 	}
+	places := regexp.MustCompile(`left:([\d.]+)%;width:([\d.]+)%`)
 	for rule := range strings.Lines(d.rules.String()) {
-		for _, number := range regexp.MustCompile(`([-\d.]+)%`).FindAllStringSubmatch(rule, -1) {
-			if strings.HasPrefix(number[1], "-") || len(number[1]) > len("100.000") {
-				t.Errorf("%s is not on the axis", rule)
-			}
+		place := places.FindStringSubmatch(rule)
+		if place == nil {
+			t.Errorf("%s is not on the axis", rule)
+			continue
+		}
+		left, _ := strconv.ParseFloat(place[1], 64)
+		width, _ := strconv.ParseFloat(place[2], 64)
+		if left+width > 100.001 {
+			t.Errorf("%s goes beyond the axis", rule)
 		}
 	}
 	if !strings.Contains(d.rules.String(), "left:100.000%;width:0.000%") {
