@@ -58,7 +58,7 @@ func describe(c *probe.Call, res *http.Response, body []byte) {
 	}
 	c.RetryAfter = retryAfter(res.Header.Get("Retry-After"), c.Date)
 	if c.Error == nil {
-		c.Problem = problemOf(res.Header.Get("Content-Type"), body)
+		c.Problem = problemOf(res.StatusCode, res.Header.Get("Content-Type"), body)
 	}
 }
 

@@ -18,10 +18,11 @@ const (
 )
 
 // problemOf returns the problem document of an answer; nil: it has none. Some
-// CAs call theirs application/json; these count if they have a type of ACME's.
-func problemOf(contentType string, body []byte) *probe.Problem {
-	if contentType == "" || len(body) == 0 {
-		return nil
+// CAs call theirs application/json; these count if the status is an error and
+// they have a type of ACME's.
+func problemOf(status int, contentType string, body []byte) *probe.Problem {
+	if contentType == "" || len(body) == 0 || status < 400 && !strings.Contains(contentType, "problem") {
+		return nil // what every good answer comes to, and so is not decoded twice
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil && media == "" {

@@ -46,10 +46,20 @@ func TestProblem(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if d := cmp.Diff(tt.want, problemOf(tt.media, []byte(tt.body))); d != "" {
+			if d := cmp.Diff(tt.want, problemOf(400, tt.media, []byte(tt.body))); d != "" {
 				t.Errorf("problem (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+func TestProblemOfASuccess(t *testing.T) {
+	body := []byte(`{"type":"urn:ietf:params:acme:error:malformed"}`)
+	if p := problemOf(200, "application/json", body); p != nil {
+		t.Errorf("a success has the problem %+v", p)
+	}
+	if p := problemOf(200, "application/problem+json", body); p == nil {
+		t.Error("a problem document is not one because of its status")
 	}
 }
 
