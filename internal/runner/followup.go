@@ -99,7 +99,7 @@ func (it *item) when() time.Time {
 func (l *lane) due(now time.Time, p phase) *item {
 	var oldest *item
 	for _, it := range l.items {
-		if it.open || l.configuration(it) == nil || now.Before(it.when()) {
+		if it.open || l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) {
 			continue
 		}
 		if p != phaseRunning && it.Attempts > 0 {
@@ -110,6 +110,14 @@ func (l *lane) due(now time.Time, p phase) *item {
 		}
 	}
 	return oldest
+}
+
+// yields reports whether a follow-up that is tried again lets the next tick go
+// first: it might delay it, and through min_interval cost the one after it too.
+// It does so once, and is tried after that tick's run.
+func (l *lane) yields(it *item, now time.Time) bool {
+	return it.Attempts > 0 && l.gen != nil && !l.gen.next.IsZero() &&
+		l.gen.next.Sub(now) < followUpTimeout && l.floor.Before(it.when())
 }
 
 // expire gives up the lane's follow-ups that have expired, and are not being

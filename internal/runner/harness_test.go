@@ -222,11 +222,11 @@ func (h *harness) sleepTo(d time.Duration) {
 }
 
 // status returns pairA's Status.
-func (h *harness) status() probe.Status {
+func (h *harness) status() *probe.Status {
 	h.t.Helper()
 	for _, s := range h.r.Status() {
 		if s.Pair == pairA {
-			return s
+			return &s
 		}
 	}
 	h.t.Fatal("no status of", pairA)
@@ -289,6 +289,17 @@ func (m *memory) keys(bucket string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.content[bucket]))
+}
+
+// followUp returns the stored follow-up id.
+func (m *memory) followUp(t *testing.T, id string) (f probe.FollowUp) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := json.Unmarshal(m.content[bucketFollowUps][id], &f); err != nil {
+		t.Errorf("stored follow-up %q: %v", id, err)
+	}
+	return f
 }
 
 func (m *memory) setBroken(err error) {

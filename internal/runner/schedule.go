@@ -68,7 +68,7 @@ func (r *Runner) dispatch(probes, cleanUps context.Context) time.Time {
 		if ru := r.startable(l, now); ru != nil {
 			r.start(probes, cleanUps, ru)
 		}
-		next = earlier(next, l.wakes(r.phase))
+		next = earlier(next, l.wakes(now, r.phase))
 	}
 	r.mu.Unlock()
 	r.tell(told)
@@ -157,7 +157,7 @@ func (r *Runner) start(probes, cleanUps context.Context, ru *run) {
 
 // wakes returns when the lane next has something to do by itself; zero: never.
 // What waits for the run in flight is seen when that one ends.
-func (l *lane) wakes(p phase) time.Time {
+func (l *lane) wakes(now time.Time, p phase) time.Time {
 	var t time.Time
 	if l.gen != nil && p == phaseRunning {
 		t = l.gen.next
@@ -170,7 +170,7 @@ func (l *lane) wakes(p phase) time.Time {
 			continue
 		}
 		t = earlier(t, it.Expires)
-		if l.configuration(it) != nil {
+		if l.configuration(it) != nil && !l.yields(it, now) {
 			t = earlier(t, it.when())
 		}
 	}

@@ -169,28 +169,32 @@ func TestIntervalBelowMinInterval(t *testing.T) {
 func TestMinIntervalOfInterval(t *testing.T) {
 	now := time.Now()
 	for _, test := range []struct {
-		late   []time.Duration
-		starts int
+		late           []time.Duration
+		starts, missed int
 	}{
-		{[]time.Duration{50 * time.Millisecond, 40 * time.Millisecond, 99 * time.Millisecond, 0, 1}, 5},
-		{[]time.Duration{0, 2 * time.Second, time.Second, 0, 0}, 4},
+		{[]time.Duration{50 * time.Millisecond, 40 * time.Millisecond, 99 * time.Millisecond, 0, 1}, 5, 0},
+		{[]time.Duration{0, 2 * time.Second, time.Second, 0, 0}, 4, 1},
 	} {
 		r := New(Options{})
 		r.phase = phaseRunning
 		r.Apply([]config.Pair{configured(interval(10 * time.Second))})
 		l := r.lanes[pairA]
 		l.gen.next = now
-		starts := 0
+		starts, missed := 0, 0
 		for i, late := range test.late {
 			at := now.Add(time.Duration(i)*10*time.Second + late)
-			l.tick(at)
+			for _, s := range l.tick(at) {
+				if s.missed {
+					missed++
+				}
+			}
 			if ru := r.startable(l, at); ru != nil {
 				starts++
 				l.current = nil
 			}
 		}
-		if starts != test.starts {
-			t.Errorf("ticks late by %v: %d starts, want %d", test.late, starts, test.starts)
+		if starts != test.starts || missed != test.missed {
+			t.Errorf("ticks late by %v: %d starts and %d missed, want %d and %d", test.late, starts, missed, test.starts, test.missed)
 		}
 	}
 }
