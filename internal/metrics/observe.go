@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -33,7 +34,7 @@ func (m *Metrics) countCalls(p *pair, r *probe.Result) {
 		if c.Answered() {
 			m.f.calls.duration.WithLabelValues(p.labels(name)...).Observe(c.Processing().Seconds())
 		}
-		if c.Method == "POST" {
+		if c.Method == http.MethodPost {
 			// Only a signed request has a nonce that can be refused. Its series
 			// exists from the first such call, so that the first retry counts.
 			m.f.calls.retries.WithLabelValues(p.labels(name, causeBadNonce)...)

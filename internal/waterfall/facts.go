@@ -82,16 +82,16 @@ func visits(r *probe.Result) string {
 			answered++
 		}
 	}
-	s := fmt.Sprintf("%s from %s", count(len(r.Visits), "request"), count(len(networks), "network"))
+	words := []string{fmt.Sprintf("%s from %s", count(len(r.Visits), "request"), count(len(networks), "network"))}
 	for _, f := range []probe.Family{probe.IPv4, probe.IPv6} {
 		if families[f] > 0 {
-			s += fmt.Sprintf(", %d over %s", families[f], f)
+			words = append(words, fmt.Sprintf("%d over %s", families[f], f))
 		}
 	}
-	s += fmt.Sprintf("; %d got the challenge's answer", answered)
+	s := fmt.Sprintf("%s; %d got the challenge's answer", strings.Join(words, ", "), answered)
 	for _, step := range r.Steps {
 		if step.Name == probe.StepValidation && first >= step.Start {
-			return s + fmt.Sprintf("; the first came after %s ms", milliseconds(first-step.Start))
+			return fmt.Sprintf("%s; the first came after %s ms", s, milliseconds(first-step.Start))
 		}
 	}
 	return s

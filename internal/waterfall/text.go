@@ -94,7 +94,7 @@ func (p *printer) line(s string) {
 }
 
 func (p *printer) header(r *probe.Result) {
-	p.wrapped(0, fmt.Sprintf("%s: %s, %s", clean(r.Pair.String()), what(r), trigger(r.Trigger)), bold)
+	p.wrapped(0, fmt.Sprintf("%s: %s, %s", clean(r.String()), what(r), trigger(r.Trigger)), bold)
 	p.wrapped(0, r.Start.UTC().Format("2006-01-02 15:04:05.000 MST")+", run "+clean(r.ID), faint)
 	fmt.Fprintln(p.w)
 	scale := milliseconds(p.span) + " ms"

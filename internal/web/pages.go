@@ -150,7 +150,7 @@ func (s *server) run(w http.ResponseWriter, req *http.Request) {
 		FollowUps          []*probe.Result
 		Waterfall          template.HTML
 	}{
-		s.frame(r.Pair.String()+" · acme_exporter", drawn.Style), r,
+		s.frame(r.String()+" · acme_exporter", drawn.Style), r,
 		instant(r.Start), ago(r, time.Now()), took(r.Duration),
 		older, newer, followUps, drawn.Body,
 	})

@@ -140,7 +140,7 @@ func unknown(statuses []probe.Status, pair probe.Pair) string {
 	}
 	b.WriteString("\nconfigured (target/module):")
 	for _, s := range statuses {
-		b.WriteString("\n  " + s.Pair.String())
+		b.WriteString("\n  " + s.String())
 	}
 	return b.String()
 }
