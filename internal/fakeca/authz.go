@@ -55,6 +55,7 @@ func (ca *CA) authorize(by *account, name string) *authz {
 		c := &challenge{authz: a, kind: kind, token: rand.Text(), status: "pending"}
 		c.path = ca.path(route{call: probe.CallChallenge, authz: a, challenge: c})
 		a.challenges = append(a.challenges, c)
+		ca.secrets = append(ca.secrets, c.token)
 	}
 	// Let's Encrypt's order is random too: nobody may rely on the first one.
 	mathrand.Shuffle(len(a.challenges), func(i, j int) {

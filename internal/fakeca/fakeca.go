@@ -97,6 +97,7 @@ type CA struct {
 	orders   []*order
 	issued   map[string]bool // serial → revoked
 	faults   []*armed
+	secrets  []string
 	requests []Request
 }
 
@@ -219,6 +220,14 @@ func (ca *CA) Orders() []string {
 	return list
 }
 
+// Secrets are the nonces and tokens that were handed out: what a client must
+// neither log nor keep.
+func (ca *CA) Secrets() []string {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return slices.Clone(ca.secrets)
+}
+
 // ForgetAccounts makes the CA know none of its accounts any more.
 func (ca *CA) ForgetAccounts() {
 	ca.mu.Lock()
@@ -269,6 +278,7 @@ func (ca *CA) url(path string) string { return ca.base + path }
 func (ca *CA) nonce() string {
 	n := rand.Text()
 	ca.nonces[n] = true
+	ca.secrets = append(ca.secrets, n)
 	return n
 }
 

@@ -30,6 +30,7 @@ func (e *evidence) judgeCall() (found finding, ok bool) {
 
 // judgeStatus judges an answer that is not 2xx. A limit comes first: a content
 // network's 429 has no problem document, and is one nevertheless.
+// An answer to HEAD, as new-nonce's is, has no body in which one could be.
 func judgeStatus(c *probe.Call) finding {
 	problem := ""
 	if c.Problem != nil {
@@ -39,12 +40,14 @@ func judgeStatus(c *probe.Call) finding {
 		return found
 	}
 	switch {
-	case c.Problem == nil:
+	case c.Problem == nil && (c.Method != http.MethodHead || c.Status < 500):
 		return finding{reason: edge(c.Status)}
 	case problem == typeServerInternal:
 		return finding{reason: ServerInternal}
-	case c.Status >= 500:
+	case c.Status >= 500 && c.Status < 600:
 		return finding{reason: HTTP5xx}
+	case c.Status >= 600:
+		return finding{reason: UnexpectedStatus}
 	}
 	return judgeProblem(problem)
 }
@@ -87,6 +90,9 @@ func (e *evidence) judgeError() finding {
 		}
 		return finding{reason: URLRefused}
 	case probe.CauseTooLarge:
+		if err.Phase == probe.PhaseRequest { // not an answer, but the URL that the CA handed out
+			return finding{reason: URLRefused}
+		}
 		return finding{reason: TooLarge}
 	}
 	if e.cutShort() || e.validating() {

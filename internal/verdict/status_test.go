@@ -69,6 +69,8 @@ func TestProblemsOfEveryStatus(t *testing.T) {
 			case kind == "rateLimited" && status == 503:
 				want = failure(probe.StepOrder, verdict.Throttled, probe.FaultUnknown)
 			case kind == "rateLimited", kind == "serverInternal":
+			case status >= 600:
+				want = failure(probe.StepOrder, verdict.UnexpectedStatus, probe.FaultCA)
 			case status >= 500:
 				want = failure(probe.StepOrder, verdict.HTTP5xx, probe.FaultCA)
 			}
@@ -121,6 +123,23 @@ func TestAnswersWithoutProblem(t *testing.T) {
 			want = failure(probe.StepNonce, verdict.Edge5xx, probe.FaultCA)
 		}
 		if got := judge(failed(probe.FailureCall, probe.StepNonce, answered(probe.CallNewNonce, probe.StepNonce, status, nil))); got != want {
+			t.Errorf("%d: got %v, want %v", status, got, want)
+		}
+	}
+}
+
+// An answer to HEAD never has a problem document: that tells nothing of an edge.
+func TestAnswersToHead(t *testing.T) {
+	for status, want := range map[int]judgement{
+		302: failure(probe.StepNonce, verdict.Edge3xx, probe.FaultCA),
+		404: failure(probe.StepNonce, verdict.Edge4xx, probe.FaultCA),
+		429: skipped(probe.StepNonce, verdict.RateLimited),
+		500: failure(probe.StepNonce, verdict.HTTP5xx, probe.FaultCA),
+		700: failure(probe.StepNonce, verdict.UnexpectedStatus, probe.FaultCA),
+	} {
+		c := answered(probe.CallNewNonce, probe.StepNonce, status, nil)
+		c.Method = "HEAD"
+		if got := judge(failed(probe.FailureCall, probe.StepNonce, c)); got != want {
 			t.Errorf("%d: got %v, want %v", status, got, want)
 		}
 	}

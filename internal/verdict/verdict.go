@@ -87,6 +87,9 @@ func (e *evidence) judge() finding {
 	}
 	switch e.failure.Kind {
 	case probe.FailureProtocol:
+		if e.failure.Object == "certificate" {
+			return finding{reason: CertificateUnreadable}
+		}
 		return finding{reason: Protocol}
 	case probe.FailureCertificate:
 		return e.judgeCertificate()

@@ -68,6 +68,8 @@ func TestKinds(t *testing.T) {
 	}
 	unreadable := certificate()
 	unreadable.Certificate = nil
+	unreadableChain := failed(probe.FailureProtocol, probe.StepDownload, good)
+	unreadableChain.Failure.Object = "certificate"
 	for name, test := range map[string]struct {
 		facts *probe.Facts
 		want  judgement
@@ -82,6 +84,7 @@ func TestKinds(t *testing.T) {
 		"client and a 500":     {failed(probe.FailureClient, probe.StepAccount, answered(probe.CallNewAccount, probe.StepAccount, 500, nil)), failure(probe.StepAccount, verdict.Configuration, probe.FaultClient)},
 		"local":                {failed(probe.FailureLocal, probe.StepSetup), failure(probe.StepSetup, verdict.Local, probe.FaultLocal)},
 		"protocol":             {failed(probe.FailureProtocol, probe.StepDirectory, good), failure(probe.StepDirectory, verdict.Protocol, probe.FaultCA)},
+		"unreadable":           {unreadableChain, failure(probe.StepDownload, verdict.CertificateUnreadable, probe.FaultCA)},
 		"protocol, no call":    {failed(probe.FailureProtocol, probe.StepDirectory), failure(probe.StepDirectory, verdict.Protocol, probe.FaultCA)},
 		"protocol on a 502":    {failed(probe.FailureProtocol, probe.StepDirectory, answered(probe.CallDirectory, probe.StepDirectory, 502, nil)), failure(probe.StepDirectory, verdict.Edge5xx, probe.FaultCA)},
 		"protocol, no answer":  {failed(probe.FailureProtocol, probe.StepDirectory, broken(probe.CallDirectory, probe.StepDirectory, probe.PhaseConnect, probe.CauseRefused)), failure(probe.StepDirectory, verdict.ConnectRefused, probe.FaultUnknown)},
@@ -163,11 +166,15 @@ func TestPhasesAndCauses(t *testing.T) {
 	table = append(table, rows("unheard of", pick(nil, "unclassified", u, u))...)
 	for _, phase := range []probe.Phase{"request", "dns", "connect", "tls", "response", "body", "unheard of"} {
 		table = append(table,
-			row{phase, probe.CauseTooLarge, "too_large", ca, ca},
 			row{phase, probe.CauseAddress, "url_refused", ca, ca},
 			row{phase, probe.CauseScheme, "url_refused", ca, ca},
 		)
 	}
+	table = append(table,
+		row{probe.PhaseRequest, probe.CauseTooLarge, "url_refused", ca, ca},
+		row{probe.PhaseResponse, probe.CauseTooLarge, "too_large", ca, ca},
+		row{probe.PhaseBody, probe.CauseTooLarge, "too_large", ca, ca},
+	)
 	for _, r := range table {
 		first := failed(probe.FailureCall, probe.StepOrder, broken(probe.CallNewOrder, probe.StepOrder, r.phase, r.cause))
 		if got, want := judge(first), failure(probe.StepOrder, r.reason, r.first); got != want {
