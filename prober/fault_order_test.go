@@ -130,8 +130,8 @@ func TestOddAndWell(t *testing.T) {
 		"issue":                     {calls: map[probe.CallName]int{probe.CallFinalize: 1, probe.CallCertificate: 1, probe.CallAuthz: 2}},
 		"validate":                  {prober: probe.ProberValidate, calls: map[probe.CallName]int{probe.CallFinalize: 0}},
 		"order":                     {prober: probe.ProberOrder, calls: map[probe.CallName]int{probe.CallChallenge: 0}},
-		"asynchronous":              {ca: fakeca.Options{AsyncFinalize: true, Polls: 2, RetryAfter: "1"}, calls: map[probe.CallName]int{probe.CallFinalize: 1}},
-		"asynchronous, past":        {ca: fakeca.Options{AsyncFinalize: true, Polls: 2, RetryAfter: "Thu, 01 Jan 1970 00:00:00 GMT"}},
+		"asynchronous":              {ca: fakeca.Options{AsyncFinalize: true, Polls: 1, RetryAfter: "1"}, calls: map[probe.CallName]int{probe.CallFinalize: 1}},
+		"asynchronous, past":        {ca: fakeca.Options{AsyncFinalize: true, Polls: 1, RetryAfter: "Thu, 01 Jan 1970 00:00:00 GMT"}},
 		"asynchronous, nonsense":    {ca: fakeca.Options{AsyncFinalize: true, Polls: 1, RetryAfter: "-5"}},
 		"validated within the POST": {ca: fakeca.Options{SyncValidation: true, HTTP1: true, Validate: fakeca.Solved(50 * time.Millisecond)}},
 		"validated later":           {ca: fakeca.Options{Validate: fakeca.Solved(300 * time.Millisecond)}},
@@ -162,6 +162,7 @@ func TestFinalizationFaults(t *testing.T) {
 		"HTML":                 {play: &fakeca.Fault{HTML: true}, reason: "protocol", fault: ca},
 		"no certificate URL":   {play: edit(fakeca.Without("certificate")), reason: "protocol", fault: ca},
 		"http certificate URL": {play: edit(fakeca.Set("certificate", "http://127.0.0.1/x")), reason: "protocol", fault: ca},
+		"private finalize URL": {arm: once(probe.CallNewOrder, fakeca.Fault{Edit: fakeca.Set("finalize", "https://10.0.0.1/x")}), reason: "url_refused", fault: ca},
 		"poll 500":             {ca: async, arm: func(c *fakeca.CA) { c.Fault(probe.CallOrder, *problem("serverInternal", 500), 0) }, reason: "server_internal", fault: ca},
 	}
 	for name, f := range table {
@@ -254,5 +255,48 @@ func TestUnpauseURLIsNotKept(t *testing.T) {
 				t.Errorf("the token is in %q", text)
 			}
 		}
+	}
+}
+
+func TestFollowUpFaults(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault  fakeca.Fault
+		on     probe.CallName
+		stage  probe.StepName
+		reason probe.Reason
+		fate   string // of the authorization
+	}{
+		"works":         {fate: "deactivated"},
+		"500":           {fault: *problem("serverInternal", 500), on: probe.CallDeactivateAuthz, stage: probe.StepDeactivation, reason: "server_internal", fate: "valid"},
+		"not offered":   {fault: *problem("malformed", 400), on: probe.CallDeactivateAuthz, stage: probe.StepDeactivation, reason: "unsupported", fate: "valid"},
+		"still valid":   {fault: fakeca.Fault{Edit: fakeca.Set("status", "valid")}, on: probe.CallDeactivateAuthz, stage: probe.StepDeactivation, reason: "protocol", fate: "deactivated"},
+		"pending again": {fault: fakeca.Fault{Edit: fakeca.Set("status", "pending")}, on: probe.CallAuthz, fate: "valid"},
+		"forgotten":     {fault: *problem("malformed", 404), on: probe.CallAuthz, fate: "valid"},
+		"edge 404":      {fault: fakeca.Fault{HTML: true, Status: 404}, on: probe.CallAuthz, stage: probe.StepAuthorization, reason: "edge_4xx", fate: "valid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := fakeca.New(t, fakeca.Options{})
+			parent := request(t, ca, ca.URL(), probe.ProberValidate)
+			facts := prober.Run(t.Context(), parent)
+			parent.HTTP.Close()
+			if facts.Failure != nil {
+				t.Fatalf("the run to be followed up failed: %+v", facts.Failure)
+			}
+			ca.Fault(test.on, test.fault, 0)
+			req := request(t, ca, ca.URL(), probe.ProberValidate)
+			req.Accounts = parent.Accounts
+			req.FollowUp = &probe.FollowUp{ID: "1", Kind: probe.FollowUpDeactivateAuthz, URL: ca.Authorizations()[0].URL}
+			facts = prober.Run(t.Context(), req)
+			req.HTTP.Close()
+			v := verdict.Judge(&facts, verdict.Context{})
+			if v.Stage != test.stage || v.Reason != test.reason {
+				t.Errorf("got stage %q, reason %q, want %q, %q: %s", v.Stage, v.Reason, test.stage, test.reason, v.Summary)
+			}
+			if got := ca.Authorizations()[0].Status; got != test.fate {
+				t.Errorf("the authorization is %s, want %s", got, test.fate)
+			}
+			sound(t, ca, facts, v)
+		})
 	}
 }
