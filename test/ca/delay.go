@@ -22,7 +22,12 @@ func withDelay(next http.Handler) http.Handler {
 	mux.Handle("/", next)
 	mux.HandleFunc("GET "+delayPath, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		timer := time.NewTimer(minDelay + rand.N(maxDelay-minDelay))
+		most, err := time.ParseDuration(r.FormValue("max"))
+		if err != nil || most < time.Millisecond {
+			http.Error(w, "want max, at least 1ms", http.StatusBadRequest)
+			return
+		}
+		timer := time.NewTimer(most/10 + rand.N(most-most/10))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
