@@ -119,10 +119,7 @@ func New(t testing.TB, o Options) *CA {
 	if o.Challenges == nil {
 		o.Challenges = []probe.ChallengeType{probe.HTTP01, probe.DNS01, "tls-alpn-01"}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("fakeca: %v", err)
-	}
+	listener := listen(t)
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	ctx, cancel := context.WithCancel(context.Background())
 	ca := &CA{
@@ -240,10 +237,7 @@ func (ca *CA) ForgetAccounts() {
 // never says anything, not even in the TLS handshake.
 func Silent(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("fakeca: %v", err)
-	}
+	listener := listen(t)
 	var task sync.WaitGroup
 	var conns []net.Conn // owned by the accepting goroutine until it has ended
 	task.Go(func() {
@@ -263,6 +257,15 @@ func Silent(t testing.TB) string {
 		}
 	})
 	return "https://" + listener.Addr().String() + "/directory"
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("fakeca: %v", err)
+	}
+	return listener
 }
 
 // path makes a new path for r. The caller holds mu, or is New.

@@ -177,7 +177,7 @@ func TestStuck(t *testing.T) {
 	if !ok || failed.Status != acme.StatusInvalid {
 		t.Errorf("error %v, want that of an invalid order", err)
 	}
-	if o, err := c.GetOrder(t.Context(), order.URI); err != nil || o.Error == nil || o.Error.StatusCode != 500 {
+	if o, err := c.GetOrder(t.Context(), order.URI); err != nil || o.Error == nil || o.Error.StatusCode != http.StatusInternalServerError {
 		t.Errorf("order %+v, error %v, want one with the problem", o, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -104,9 +105,7 @@ func (ca *CA) write(w http.ResponseWriter, r *http.Request, a *answer, f *Fault)
 		a.body, _ = json.Marshal(a.object)
 	}
 	out := w.Header()
-	for name, values := range a.header {
-		out[name] = values
-	}
+	maps.Copy(out, a.header)
 	if a.nonce && !f.DropNonce {
 		ca.mu.Lock()
 		out.Set("Replay-Nonce", ca.nonce())

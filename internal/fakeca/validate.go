@@ -35,7 +35,7 @@ func ValidateHTTP(address func() string) func(context.Context, probe.Challenge) 
 		if err != nil {
 			return &Problem{Type: "connection", Status: http.StatusBadRequest, Detail: "fetching the answer failed"}
 		}
-		defer res.Body.Close()
+		defer func() { _ = res.Body.Close() }()
 		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
 		if err != nil || res.StatusCode != http.StatusOK || strings.TrimRight(string(body), " \t\r\n") != c.KeyAuthorization {
 			return &Problem{Type: "unauthorized", Status: http.StatusForbidden, Detail: fmt.Sprintf("wrong answer with status %d", res.StatusCode)}
