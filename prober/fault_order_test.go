@@ -249,7 +249,7 @@ func TestUnpauseURLIsNotKept(t *testing.T) {
 	if v.Reason != verdict.RateLimited || !strings.Contains(v.Summary, "paused") {
 		t.Errorf("verdict %+v, want one that quotes the CA", v)
 	}
-	for _, part := range strings.Split(jwt, ".") {
+	for part := range strings.SplitSeq(jwt, ".") {
 		for _, text := range []string{v.Summary, facts.Failure.Detail, facts.Calls[facts.Failure.Call].Problem.Detail} {
 			if strings.Contains(text, part) {
 				t.Errorf("the token is in %q", text)
