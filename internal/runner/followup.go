@@ -49,9 +49,9 @@ func (f followUps) Add(fu probe.FollowUp) error {
 	}
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
-	f.run.lane.items[fu.ID] = &item{FollowUp: fu, gen: f.run.gen, open: !f.run.published}
-	if f.run.published {
-		f.r.wakeUp()
+	f.run.lane.items[fu.ID] = &item{FollowUp: fu, gen: f.run.gen}
+	if f.run.lane.current != f.run {
+		f.r.wakeUp() // else the end of the run does
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (it *item) when() time.Time {
 func (l *lane) due(now time.Time, p phase) *item {
 	var oldest *item
 	for _, it := range l.items {
-		if it.open || l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) {
+		if l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) {
 			continue
 		}
 		if p != phaseRunning && it.Attempts > 0 {
@@ -124,7 +124,7 @@ func (l *lane) yields(it *item, now time.Time) bool {
 // tried at the moment.
 func (r *Runner) expire(l *lane, now time.Time) {
 	for id, it := range l.items {
-		if it.open || now.Before(it.Expires) || l.current != nil && l.current.item == it {
+		if now.Before(it.Expires) || l.current != nil && l.current.item == it {
 			continue
 		}
 		delete(l.items, id)

@@ -209,6 +209,29 @@ func TestRetryYieldsToTick(t *testing.T) {
 	})
 }
 
+// TestTickWaitsForFollowUp has a follow-up that outlasts several ticks: one of
+// them starts a run after it, the others are missed.
+func TestTickWaitsForFollowUp(t *testing.T) {
+	bubble(t, Options{}, func(h *harness) {
+		h.run = adding(t, lasting(19*time.Second), "1")
+		h.start(configured(interval(5*time.Second), func(p *config.Pair) { p.MinInterval = time.Second }))
+		first := h.firstOf(5 * time.Second)
+		h.sleepTo(first + 21*time.Second)
+		if diff := cmp.Diff([]time.Duration{first, first + time.Second + 19*time.Second}, h.starts(probe.TriggerTick)); diff != "" {
+			t.Error(diff)
+		}
+		var got []string
+		for _, e := range h.seen("schedule", "missed")[1:] {
+			got = append(got, fmt.Sprint(e.What, " ", e.At-first))
+		}
+		// The tick at 20 s comes at the same moment as the follow-up's end, and the
+		// run that then starts is the one that the tick at 5 s has asked for.
+		if diff := cmp.Diff([]string{"schedule 0s", "schedule 5s", "missed 10s", "missed 15s", "missed 20s"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // TestTriggerWaitsForFollowUp has a trigger while a follow-up is in flight.
 func TestTriggerWaitsForFollowUp(t *testing.T) {
 	bubble(t, Options{}, func(h *harness) {
@@ -298,12 +321,13 @@ func TestStopDoesFollowUps(t *testing.T) {
 		probe, followUp  time.Duration
 		stopped          time.Duration // counted from the stop
 		done, leftStored int
+		tries            int
 	}{
-		{"all end in time", 10 * time.Second, 2 * time.Second, 14 * time.Second, 2, 0},
-		{"follow-ups into the clean-up", 24 * time.Second, 2 * time.Second, 28 * time.Second, 2, 0},
-		{"a run that is cut", time.Hour, 2 * time.Second, 29 * time.Second, 2, 0},
-		{"no time for the second", time.Hour, 3 * time.Second, 30 * time.Second, 1, 1},
-		{"no time for any", time.Hour, time.Hour, 30 * time.Second, 0, 2},
+		{"all end in time", 10 * time.Second, 2 * time.Second, 14 * time.Second, 2, 0, 2},
+		{"follow-ups into the clean-up", 24 * time.Second, 2 * time.Second, 28 * time.Second, 2, 0, 2},
+		{"a run that is cut", time.Hour, 2 * time.Second, 29 * time.Second, 2, 0, 2},
+		{"no time for the second", time.Hour, 3 * time.Second, 30 * time.Second, 1, 1, 2},
+		{"no time for any", time.Hour, time.Hour, 30 * time.Second, 0, 2, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -337,6 +361,9 @@ func TestStopDoesFollowUps(t *testing.T) {
 				if left := store.keys(bucketFollowUps); done != test.done || len(left) != test.leftStored {
 					t.Errorf("%d done and %v left, want %d and %d", done, left, test.done, test.leftStored)
 				}
+				if tries := h.starts(probe.TriggerFollowUp); len(tries) != test.tries {
+					t.Errorf("tried at %v, want %d times", tries, test.tries)
+				}
 				for _, k := range store.keys(bucketFollowUps) {
 					if f := store.followUp(t, k); f.Attempts != 0 {
 						t.Errorf("left: %+v", f)
@@ -348,17 +375,25 @@ func TestStopDoesFollowUps(t *testing.T) {
 }
 
 // TestStopLeavesRetries holds that what has failed before does not keep the
-// process from ending.
+// process from ending, even if it becomes due while a run does.
 func TestStopLeavesRetries(t *testing.T) {
 	store := newMemory()
 	bubble(t, Options{Store: store}, func(h *harness) {
 		h.run = adding(t, func(context.Context, Job) probe.Facts { return failed(probe.FailureCall) }, "1")
 		h.start(configured(interval(0)))
-		h.trigger(time.Minute)
-		h.sleepTo(30 * time.Second)
+		h.trigger(time.Minute) // its follow-up fails at 1 s, and is due at 61 s
+		h.sleepTo(55 * time.Second)
+		h.run = lasting(10 * time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() { h.trigger(time.Minute) })
+		synctest.Wait()
 		h.stop()
-		if took := time.Since(h.begun); took != 30*time.Second {
+		wg.Wait()
+		if took := time.Since(h.begun); took != 65*time.Second {
 			t.Errorf("stopped at %v", took)
+		}
+		if tries := h.starts(probe.TriggerFollowUp); len(tries) != 1 {
+			t.Errorf("tried at %v", tries)
 		}
 		if diff := cmp.Diff([]string{"1"}, store.keys(bucketFollowUps)); diff != "" {
 			t.Error(diff)

@@ -239,11 +239,15 @@ type memory struct {
 	content map[string]map[string][]byte
 	broken  error
 	writes  int
+	onPut   func(bucket, key string) // called before each Put; nil: nothing
 }
 
 func newMemory() *memory { return &memory{content: map[string]map[string][]byte{}} }
 
 func (m *memory) Put(bucket, key string, value any) error {
+	if m.onPut != nil {
+		m.onPut(bucket, key)
+	}
 	b, err := json.Marshal(value)
 	m.mu.Lock()
 	defer m.mu.Unlock()

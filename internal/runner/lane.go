@@ -51,7 +51,6 @@ type run struct {
 	item     *item           // what it follows up; nil: it is the pair's own probe
 	followUp *probe.FollowUp // item as it was at the start
 
-	published bool
 	// done is closed when result or err is final; they are read after that.
 	done   chan struct{}
 	result *probe.Result
@@ -68,8 +67,6 @@ type item struct {
 	// gen says with which configuration it is done; nil: it was restored, and the
 	// pair's present one does it.
 	gen *generation
-	// open: the run that added it has not ended, so it is not yet to be done.
-	open bool
 	// reported: it was logged that no configured pair can do it.
 	reported bool
 }

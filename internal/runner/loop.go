@@ -28,7 +28,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		timer.Reset(until(r.dispatch(probes, cleanUps)))
+		next, _ := r.dispatch(probes, cleanUps)
+		timer.Reset(until(next))
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
@@ -91,16 +92,15 @@ func (r *Runner) drain(probes, cleanUps context.Context, cut, abandon context.Ca
 	timer := time.NewTimer(max(r.grace, 0))
 	defer timer.Stop()
 	for {
-		r.dispatch(probes, cleanUps)
-		left := r.left()
-		if left == 0 {
+		_, inFlight := r.dispatch(probes, cleanUps)
+		if inFlight == 0 {
 			return
 		}
 		select {
 		case <-r.wake:
 		case <-timer.C:
 			if probes.Err() == nil {
-				r.log.Warn("the grace period is over, runs are canceled", "in_flight", left)
+				r.log.Warn("the grace period is over, runs are canceled", "in_flight", inFlight)
 				cut(ErrStopping)
 				timer.Reset(cleanUpTime)
 				continue
@@ -111,11 +111,4 @@ func (r *Runner) drain(probes, cleanUps context.Context, cut, abandon context.Ca
 			r.mu.Unlock()
 		}
 	}
-}
-
-// left returns how many runs are in flight.
-func (r *Runner) left() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.inFlight
 }

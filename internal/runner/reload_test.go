@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -178,6 +179,23 @@ func TestReloadRemoved(t *testing.T) {
 	})
 }
 
+// TestReloadWhileStoring removes a pair between its last Result's publication
+// and its storing: it must not stay in the store.
+func TestReloadWhileStoring(t *testing.T) {
+	store := newMemory()
+	bubble(t, Options{Store: store}, func(h *harness) {
+		store.onPut = func(string, string) { h.r.Apply(nil) }
+		h.start(configured(interval(0)))
+		if a, _ := h.trigger(time.Minute); !a.Fresh {
+			t.Errorf("answer %+v", a)
+		}
+		synctest.Wait()
+		if keys := store.keys(bucketResults); len(keys) != 0 || store.writes != 3 {
+			t.Errorf("stored after %d writes: %v", store.writes, keys)
+		}
+	})
+}
+
 // TestReloadAnswersWaiters removes a pair somebody waits for, and changes another.
 func TestReloadAnswersWaiters(t *testing.T) {
 	bubble(t, Options{}, func(h *harness) {
@@ -288,4 +306,3 @@ func TestReloadDuringDelivery(t *testing.T) {
 		t.Errorf("%d Results came late: %v", len(late), late[:min(len(late), 5)])
 	}
 }
-

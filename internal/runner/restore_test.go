@@ -151,3 +151,34 @@ func TestRestoreFails(t *testing.T) {
 		t.Errorf("Restore without a store = %v", err)
 	}
 }
+
+// TestRestoreDoesNotMissATick has a pair whose least interval is its interval
+// and whose last tick before the restart was as late as timers are: the next one
+// is not too soon.
+func TestRestoreDoesNotMissATick(t *testing.T) {
+	store := newMemory()
+	bubble(t, Options{Store: store}, func(h *harness) {
+		first := h.firstOf(time.Minute)
+		for _, trigger := range []probe.Trigger{probe.TriggerTick, probe.TriggerScrape} {
+			res := &probe.Result{Version: probe.Version, Pair: pairA, ConfigHash: "one", Trigger: trigger, Start: h.begun.Add(first - time.Minute + 5*time.Millisecond)}
+			if trigger == probe.TriggerScrape {
+				res.Pair.Module = "b"
+			}
+			if err := store.Put(bucketResults, res.Pair.String(), res); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.r.Restore(); err != nil {
+			t.Fatal(err)
+		}
+		slow := func(p *config.Pair) { p.MinInterval = time.Minute }
+		h.start(configured(slow), configured(slow, named("ca", "b"), interval(0)))
+		h.sleepTo(first)
+		if diff := cmp.Diff([]time.Duration{first}, h.starts()); diff != "" {
+			t.Error(diff)
+		}
+		if a, err := h.r.Trigger(h.t.Context(), probe.Pair{Target: "ca", Module: "b"}, probe.TriggerScrape); err != nil || a.Fresh {
+			t.Errorf("too soon after a scrape: %+v, %v", a, err)
+		}
+	})
+}

@@ -83,12 +83,6 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	if valid {
 		ru.gen.add(res)
 	}
-	ru.published = true
-	for _, it := range ru.lane.items {
-		if it.Parent == ru.id {
-			it.open = false
-		}
-	}
 	r.mu.Unlock()
 	if valid {
 		for _, o := range r.observers {

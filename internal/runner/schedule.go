@@ -50,16 +50,15 @@ func (r *Runner) tell(all []scheduled) {
 	}
 }
 
-// dispatch starts everything that is due. It returns when to look again; zero:
-// when woken. Only Run's goroutine calls it, so nothing is started twice.
+// dispatch starts everything that is due. It returns when to look again (zero:
+// when woken) and how many runs are in flight after that. Only Run's goroutine calls it, so nothing is started twice.
 // probes and cleanUps are the contexts of runs and of follow-ups.
-func (r *Runner) dispatch(probes, cleanUps context.Context) time.Time {
+func (r *Runner) dispatch(probes, cleanUps context.Context) (next time.Time, inFlight int) {
 	r.deliver.Lock()
 	defer r.deliver.Unlock()
 	r.mu.Lock()
 	now := time.Now()
 	var told []scheduled
-	var next time.Time
 	for _, l := range r.lanes {
 		if r.phase == phaseRunning {
 			told = append(told, l.tick(now)...)
@@ -70,9 +69,10 @@ func (r *Runner) dispatch(probes, cleanUps context.Context) time.Time {
 		}
 		next = earlier(next, l.wakes(now, r.phase))
 	}
+	inFlight = r.inFlight
 	r.mu.Unlock()
 	r.tell(told)
-	return next
+	return next, inFlight
 }
 
 // tick moves the timeline to the first tick after now, and has the lane want a
@@ -116,7 +116,7 @@ func (r *Runner) startable(l *lane, now time.Time) *run {
 	if l.current != nil || r.phase == phaseClosed {
 		return nil
 	}
-	if ru := l.wanted; ru != nil && r.phase == phaseRunning {
+	if ru := l.wanted; ru != nil {
 		l.wanted = nil
 		ru.gen = l.gen
 		l.asked, l.floor = ru.asked, now
@@ -166,9 +166,6 @@ func (l *lane) wakes(now time.Time, p phase) time.Time {
 		return t
 	}
 	for _, it := range l.items {
-		if it.open {
-			continue
-		}
 		t = earlier(t, it.Expires)
 		if l.configuration(it) != nil && !l.yields(it, now) {
 			t = earlier(t, it.when())

@@ -135,7 +135,9 @@ func TestTriggerDeadline(t *testing.T) {
 			t.Errorf("with one: %+v after %v", a, took)
 		}
 		h.sleepTo(time.Minute)
-		if a, took := h.trigger(0); a.Result == one.Result || a.Fresh || took != 0 || len(h.starts()) != 2 {
+		a, took := h.trigger(0)
+		synctest.Wait()
+		if a.Result == one.Result || a.Fresh || took != 0 || len(h.starts()) != 2 {
 			t.Errorf("with a deadline that is over: %+v after %v, and runs at %v", a, took, h.starts())
 		}
 	})
@@ -242,7 +244,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestStop has a run in flight, waiters, and one whose run cannot start.
+// TestStopWithinGrace has a run in flight, somebody who waits for it, and
+// somebody who comes too late.
 func TestStopWithinGrace(t *testing.T) {
 	bubble(t, Options{}, func(h *harness) {
 		h.run = lasting(15 * time.Second)
@@ -270,6 +273,28 @@ func TestStopWithinGrace(t *testing.T) {
 		}
 		if err := h.r.Run(h.t.Context()); err == nil {
 			t.Error("Run can be called twice")
+		}
+	})
+}
+
+// TestStopAnswersWaiters has a trigger whose run cannot start any more.
+func TestStopAnswersWaiters(t *testing.T) {
+	bubble(t, Options{}, func(h *harness) {
+		h.run = adding(t, lasting(18*time.Second), "1")
+		h.start(configured(interval(0)))
+		h.trigger(time.Minute)
+		h.sleepTo(15 * time.Second)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := h.r.Trigger(h.t.Context(), pairA, probe.TriggerScrape); !errors.Is(err, ErrStopping) || time.Since(h.begun) != 16*time.Second {
+				t.Errorf("Trigger = %v at %v", err, time.Since(h.begun))
+			}
+		})
+		h.sleepTo(16 * time.Second)
+		h.stop()
+		wg.Wait()
+		if starts := h.starts(); len(starts) != 2 || time.Since(h.begun) != 19*time.Second {
+			t.Errorf("runs at %v, stopped at %v", starts, time.Since(h.begun))
 		}
 	})
 }
