@@ -46,6 +46,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		Envar("STATE_DIRECTORY").Default("data").StringVar(&common.StateDir)
 	logging := promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(cli, &logging)
+	levelChosen := false
+	cli.GetFlag(promslogflag.LevelFlagName).IsSetByUser(&levelChosen)
 
 	// The flags of the default command stand at the top, so that --help shows them.
 	serveCmd := cli.Command("serve", "Run the exporter (the default).").Default()
@@ -87,6 +89,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if command == probeCmd.FullCommand() && !levelChosen {
+		logging.Level = promslog.NewLevel()
+		_ = logging.Level.Set("warn") // its output is what the user wants to read
+	}
 	common.Logger = promslog.New(&logging)
 
 	switch command {

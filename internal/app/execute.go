@@ -24,7 +24,7 @@ const projectURL = "https://github.com/acme-exporter/acme_exporter"
 type executor struct {
 	accounts   *state.Accounts
 	responders *challenge.Set
-	progress   func(probe.StepName) // nil: nobody watches
+	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
 	mu         sync.Mutex // guards transports
 	transports transports
@@ -130,6 +130,10 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 	}
 	session := t.Session(job.Start)
 	defer session.Close()
+	progress := e.progress
+	if job.FollowUp != nil {
+		progress = nil // not what was asked for
+	}
 	return prober.Run(ctx, prober.Request{
 		ID:        job.ID,
 		Start:     job.Start,
@@ -139,7 +143,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Accounts:  targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.DirectoryURL},
 		Solver:    e.responders,
 		FollowUps: job.FollowUps,
-		Progress:  e.progress,
+		Progress:  progress,
 	})
 }
 
