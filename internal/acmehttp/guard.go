@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // guard decides to which addresses a CA may send us. Every URL after the
@@ -60,6 +61,10 @@ func (g *guard) check(a netip.Addr, own bool, learnt []netip.Prefix) error {
 // checkHost is check for a host that somebody else resolves: a proxy. Only what
 // the URL itself says can be seen.
 func (g *guard) checkHost(host string, own bool, learnt []netip.Prefix) error {
+	if strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		// net/http maps "１２７.0.0.1" to what it stands for; a CA can write A-labels.
+		return &addressError{Host: host}
+	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if a, err := netip.ParseAddr(host); err == nil {
 		return g.check(a, own, learnt)

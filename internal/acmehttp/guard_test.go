@@ -106,7 +106,7 @@ func TestGuardHosts(t *testing.T) {
 	for host, refused := range map[string]bool{
 		"acme.example": false, "acme.example.": false, "1.1.1.1": false, "a1.x2": false, "cafe": false,
 		"localhost": true, "LOCALHOST.": true, "a.localhost": true, "127.0.0.1": true, "127.0.0.1.": true, "::1": true,
-		"127.1": true, "2130706433": true, "0x7f000001": true, "0x7f.1": true, "017700000001": true, "1.0x": true, "1.0X1": true,
+		"１２７.0.0.1": true, "127.1": true, "2130706433": true, "0x7f000001": true, "0x7f.1": true, "017700000001": true, "1.0x": true, "1.0X1": true,
 	} {
 		if err := (&guard{}).checkHost(host, false, nil); (err != nil) != refused {
 			t.Errorf("%q: %v, want it refused: %v", host, err, refused)

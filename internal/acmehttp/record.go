@@ -38,6 +38,7 @@ type record struct {
 	named    bool     // the host is a name, which is to be resolved
 	onTheWay bool     // a nonce that the sequencer did not ask for
 	index    int      // in Session.records
+	limit    int64    // bytes of the answer's body
 
 	call probe.Call // guarded by Session.mu, and so is done
 	done bool

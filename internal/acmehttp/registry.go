@@ -59,6 +59,15 @@ func (r *registry) lookup(key string) probe.CallName {
 
 // add gives the URL ref, relative to base, a role if it has none yet.
 func (r *registry) add(base *url.URL, ref string, name probe.CallName) {
+	if ref == "" {
+		return
+	}
+	r.mu.Lock()
+	_, known := r.names[ref] // a key is absolute, and resolves to itself
+	r.mu.Unlock()
+	if known {
+		return
+	}
 	key := resolve(base, ref)
 	if key == "" {
 		return

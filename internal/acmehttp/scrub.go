@@ -84,6 +84,9 @@ func secret(text string, start, end int) bool {
 // clean returns text on one line, valid, and at most limit bytes long.
 func clean(text string, limit int) string {
 	cut := len(text) > limit
+	if !cut && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return text
+	}
 	if cut {
 		end := limit - len("…")
 		for end > 0 && !utf8.RuneStart(text[end]) {

@@ -27,9 +27,9 @@ type Session struct {
 	closed  bool
 }
 
-// Client returns an http.Client on s that follows no redirect: a CA's API has
-// none (RFC 8555 §6), and they lead where the guard's questions would be asked
-// too late to be evidence.
+// Client returns an http.Client on s. It follows no redirect: RFC 8555 has none,
+// and the one that came is what there is to show. Its time-outs are those of the
+// requests' contexts.
 func (s *Session) Client() *http.Client {
 	return &http.Client{
 		Transport:     s,
@@ -79,11 +79,14 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 	key := urlKey(req.URL)
 	name, onTheWay := e.identify(s.names, req.Method, key)
 	r := &record{
-		ctx: req.Context(), clock: &s.clock, onTheWay: onTheWay, phase: probe.PhaseRequest,
+		ctx: req.Context(), clock: &s.clock, onTheWay: onTheWay, phase: probe.PhaseRequest, limit: maxBody,
 		own: name == probe.CallDirectory && key == urlKey(s.transport.directory) || s.transport.guard.own(req.URL),
 	}
 	if _, err := netip.ParseAddr(req.URL.Hostname()); err != nil {
 		r.named = true
+	}
+	if name == probe.CallCertificate {
+		r.limit = maxChain
 	}
 	r.call = probe.Call{Name: name, Method: req.Method, URL: recordedURL(req.URL)}
 	if e != nil {
@@ -122,11 +125,7 @@ func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, er
 	}
 	res.Request = req
 	r.body()
-	limit := int64(maxBody)
-	if r.call.Name == probe.CallCertificate {
-		limit = maxChain
-	}
-	body, err := readBody(res, limit)
+	body, err := readBody(res, r.limit)
 	return res, body, err
 }
 

@@ -231,7 +231,7 @@ func TestLosingDial(t *testing.T) {
 // connection. Injected is what the server says it has taken, since its own
 // timer is late at times.
 func BenchmarkAccuracy(b *testing.B) {
-	const delay = 20 * time.Millisecond
+	const delay = 100 * time.Millisecond
 	a := newAuthority(b)
 	srv := a.serve(b, func(w http.ResponseWriter, _ *http.Request) {
 		start := time.Now()
@@ -244,8 +244,10 @@ func BenchmarkAccuracy(b *testing.B) {
 			var mu sync.Mutex
 			var errs []time.Duration
 			var wg sync.WaitGroup
-			for range runs {
+			for i := range runs {
 				wg.Go(func() {
+					// Runs have a splayed start, and so do these.
+					<-time.After(9 * delay * time.Duration(i) / time.Duration(runs))
 					for range (b.N + runs - 1) / runs {
 						off, err := accuracy(b.Context(), tr, srv.URL)
 						if err != nil {
