@@ -56,7 +56,7 @@ func TestAccountIsMadeOnce(t *testing.T) {
 		}
 		onDisk, err := parseKey(b)
 		if err != nil || !onDisk.Equal(s) {
-			return "", fmt.Errorf("the file has another key: %v", err)
+			return "", errors.Join(errors.New("the file has another key"), err)
 		}
 		calls.Add(1)
 		return "https://ca.example/acct/1", nil
@@ -145,7 +145,7 @@ func TestAccountRegisterFails(t *testing.T) {
 		failed = s
 		return "", refused
 	})
-	if err != refused {
+	if !errors.Is(err, refused) || err.Error() != "refused" {
 		t.Errorf("Account = %v, want register's error as it is", err)
 	}
 	if _, _, err = a.Account(t.Context(), "ca", directory, func(context.Context, crypto.Signer) (string, error) { return "", nil }); err == nil {

@@ -107,7 +107,7 @@ func TestAllMayWriteAndStopsAtError(t *testing.T) {
 		}
 		return s.Delete("b", k)
 	})
-	if err != stop || strings.Join(seen, " ") != "0 1" {
+	if !errors.Is(err, stop) || err.Error() != "stop" || strings.Join(seen, " ") != "0 1" {
 		t.Errorf("All = %v after %v", err, seen)
 	}
 	if diff := cmp.Diff(map[string]string{"1": "1", "2": "2", "new": "1"}, all(t, s, "b")); diff != "" {
