@@ -8,12 +8,11 @@ import (
 )
 
 const (
-	// delayPath answers late, and says by how much.
+	// delayPath answers late by a random time, at most ?max=, and says by how
+	// much.
 	delayPath = "/delay"
 	// delayHeader carries the delay in nanoseconds, as it was in fact.
 	delayHeader = "Injected-Delay"
-
-	minDelay, maxDelay = 5 * time.Millisecond, 40 * time.Millisecond
 )
 
 // withDelay serves delayPath before next.
