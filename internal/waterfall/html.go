@@ -85,7 +85,8 @@ func (d *drawing) place(start, duration time.Duration) string {
 	class := fmt.Sprintf("w%d", d.bars)
 	percent := func(t time.Duration) float64 { return min(max(float64(t)/float64(d.span)*100, 0), 100) }
 	left := percent(start)
-	fmt.Fprintf(&d.rules, ".wf .%s{left:%.3f%%;width:%.3f%%}\n", class, left, min(percent(duration), 100-left))
+	// What happens at the very end has its least width before the edge.
+	fmt.Fprintf(&d.rules, ".wf .%s{left:min(%.3f%%,100%% - 3px);width:%.3f%%}\n", class, left, min(percent(duration), 100-left))
 	return class
 }
 

@@ -78,7 +78,7 @@ func TestPlacesStayOnTheAxis(t *testing.T) {
 	for _, row := range Rows(r) {
 		d.row(&row)
 	}
-	places := regexp.MustCompile(`left:([\d.]+)%;width:([\d.]+)%`)
+	places := regexp.MustCompile(`left:min\(([\d.]+)%,100% - 3px\);width:([\d.]+)%`)
 	for rule := range strings.Lines(d.rules.String()) {
 		place := places.FindStringSubmatch(rule)
 		if place == nil {
@@ -91,7 +91,7 @@ func TestPlacesStayOnTheAxis(t *testing.T) {
 			t.Errorf("%s goes beyond the axis", rule)
 		}
 	}
-	if !strings.Contains(d.rules.String(), "left:100.000%;width:0.000%") {
+	if !strings.Contains(d.rules.String(), "left:min(100.000%,100% - 3px);width:0.000%") {
 		t.Errorf("the late visit is not at the end: %s", d.rules.String())
 	}
 }

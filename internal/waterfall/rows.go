@@ -161,7 +161,7 @@ func callRow(c *probe.Call) Row {
 		row.Notes = append(row.Notes, Note{Text: clean(fmt.Sprintf("retry %d, because of %s", c.Attempt, cmp.Or(c.RetryCause, "an error")))})
 	}
 	if c.RetryAfter != nil {
-		row.Notes = append(row.Notes, Note{Text: "retry after " + c.RetryAfter.String()})
+		row.Notes = append(row.Notes, Note{Text: "Retry-After: " + c.RetryAfter.String()})
 	}
 	if p := c.Problem; p != nil {
 		row.Notes = append(row.Notes, Note{Text: problem(p), Bad: true})
