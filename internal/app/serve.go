@@ -98,7 +98,9 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders},
 		metrics:    m,
 	}
+	host, _ := os.Hostname() // without one, all that have none tick at the same moment
 	e.runner = runner.New(runner.Options{
+		Seed:        host,
 		Logger:      common.Logger,
 		Execute:     e.executor.execute,
 		Store:       e.store,
@@ -127,7 +129,7 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 		defer cancel()
 		err = errors.Join(err, e.responders.Close(closing))
 	}()
-	if err := e.start(ctx); err != nil {
+	if err := e.start(); err != nil {
 		return err
 	}
 
@@ -164,7 +166,7 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 }
 
 // start brings the first configuration into force.
-func (e *exporter) start(ctx context.Context) error {
+func (e *exporter) start() error {
 	cfg, err := e.common.load()
 	if err != nil {
 		return err
@@ -175,16 +177,16 @@ func (e *exporter) start(ctx context.Context) error {
 	if err := e.runner.Restore(); err != nil {
 		return err
 	}
-	return e.apply(ctx, cfg)
+	return e.apply(cfg)
 }
 
 // reload brings the configuration file into force, wholly or not at all.
-func (e *exporter) reload(ctx context.Context) error {
+func (e *exporter) reload(context.Context) error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
 	cfg, err := e.common.load()
 	if err == nil {
-		err = e.apply(ctx, cfg)
+		err = e.apply(cfg)
 	}
 	e.metrics.Reloaded(err == nil, time.Now())
 	if err != nil {
@@ -196,7 +198,7 @@ func (e *exporter) reload(ctx context.Context) error {
 }
 
 // apply builds everything that can fail, then swaps.
-func (e *exporter) apply(_ context.Context, cfg *config.Config) error {
+func (e *exporter) apply(cfg *config.Config) error {
 	made, err := newTransports(cfg)
 	if err != nil {
 		return err
@@ -208,11 +210,9 @@ func (e *exporter) apply(_ context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	pairs := cfg.Pairs()
-	e.metrics.Apply(pairs)
 	change.Commit()
 	e.executor.swap(made)
-	e.runner.Apply(pairs)
+	e.runner.Apply(cfg.Pairs()) // which tells the observers
 	e.config.Store(cfg)
 	return nil
 }
