@@ -32,6 +32,8 @@ type generation struct {
 	pair config.Pair
 	next time.Time // the next tick; zero: none
 	last *probe.Result
+	// success is the last one that is a success; nil: none.
+	success *probe.Result
 	// recent are the last Results, newest first, last among them.
 	recent []*probe.Result
 }
@@ -89,6 +91,9 @@ func (l *lane) tooSoon(t time.Time) bool { return t.Sub(l.floor) < l.gen.pair.Mi
 func (g *generation) add(res *probe.Result) {
 	if res.FollowUp == "" {
 		g.last = res
+		if res.Verdict.Success() {
+			g.success = res
+		}
 	}
 	g.recent = slices.Insert(g.recent, 0, res)
 	if len(g.recent) <= historyLen {

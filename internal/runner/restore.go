@@ -16,9 +16,9 @@ func (r *Runner) Restore() error {
 	if r.store == nil {
 		return nil
 	}
-	results := make(map[string]*probe.Result)
+	results := make(map[string]kept)
 	err := r.store.All(bucketResults, func(key string, value []byte) error {
-		results[key] = decodeResult(key, value)
+		results[key] = decodeKept(key, value)
 		return nil
 	})
 	if err != nil {
@@ -59,13 +59,19 @@ func (r *Runner) Restore() error {
 	return nil
 }
 
-// decodeResult returns nil for what is not a Result of this version.
-func decodeResult(key string, value []byte) *probe.Result {
-	res := new(probe.Result)
-	if err := json.Unmarshal(value, res); err != nil || res.Version != probe.Version || res.Pair.String() != key {
-		return nil
+// decodeKept returns what is stored of a pair, without what is no Result of this
+// version.
+func decodeKept(key string, value []byte) (k kept) {
+	usable := func(r *probe.Result) bool {
+		return r != nil && r.Version == probe.Version && r.Pair.String() == key
 	}
-	return res
+	if json.Unmarshal(value, &k) != nil || !usable(k.Last) {
+		return kept{}
+	}
+	if !usable(k.Success) || k.Success.ConfigHash != k.Last.ConfigHash {
+		k.Success = nil
+	}
+	return k
 }
 
 // rebase moves the stored times onto this process's monotonic clock, and bounds
@@ -89,7 +95,8 @@ func (r *Runner) adopt() (restored []*probe.Result, unused []string) {
 	}
 	now := time.Now()
 	for p, l := range r.lanes {
-		res := r.restored[p.String()]
+		k := r.restored[p.String()]
+		res := k.Last
 		if l.gen == nil {
 			continue
 		}
@@ -104,6 +111,10 @@ func (r *Runner) adopt() (restored []*probe.Result, unused []string) {
 			}
 		}
 		if res.ConfigHash == l.gen.pair.Hash && l.gen.last == nil {
+			if k.Success != nil {
+				l.gen.success = k.Success
+				restored = append(restored, k.Success)
+			}
 			l.gen.add(res)
 			restored = append(restored, res)
 		}

@@ -31,7 +31,7 @@ func testRestore(t *testing.T, store *memory, restoreFirst bool) {
 	put := func(module string, change func(*probe.Result)) {
 		res := &probe.Result{Version: probe.Version, ID: "id-" + module, Pair: probe.Pair{Target: "ca", Module: module}, ConfigHash: "one", Start: now.Add(-5 * time.Second)}
 		change(res)
-		if err := store.Put(bucketResults, "ca/"+module, res); err != nil {
+		if err := store.Put(bucketResults, "ca/"+module, kept{Last: res}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestRestoreDoesNotMissATick(t *testing.T) {
 			if trigger == probe.TriggerScrape {
 				res.Pair.Module = "b"
 			}
-			if err := store.Put(bucketResults, res.Pair.String(), res); err != nil {
+			if err := store.Put(bucketResults, res.Pair.String(), kept{Last: res}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -179,6 +179,48 @@ func TestRestoreDoesNotMissATick(t *testing.T) {
 		}
 		if a, err := h.r.Trigger(h.t.Context(), probe.Pair{Target: "ca", Module: "b"}, probe.TriggerScrape); err != nil || a.Fresh {
 			t.Errorf("too soon after a scrape: %+v, %v", a, err)
+		}
+	})
+}
+
+// TestRestoreLastSuccess: a pair that was failing before the restart is still
+// known to have succeeded, and when.
+func TestRestoreLastSuccess(t *testing.T) {
+	store := newMemory()
+	synctest.Test(t, func(t *testing.T) {
+		before := newHarness(t, Options{Store: store})
+		failing := false
+		before.run = func(context.Context, Job) probe.Facts {
+			if failing {
+				return probe.Facts{Failure: &probe.Failure{Step: probe.StepDirectory, Kind: probe.FailureLocal, Call: -1}}
+			}
+			return probe.Facts{}
+		}
+		before.start(configured(interval(0)))
+		success, _ := before.trigger(time.Minute)
+		for range 2 {
+			failing = true
+			time.Sleep(time.Minute)
+			before.trigger(time.Minute)
+		}
+		last, _ := before.trigger(time.Minute)
+		before.stop()
+
+		after := newHarness(t, Options{Store: store})
+		defer after.stop()
+		after.start(configured(interval(0)))
+		if err := after.r.Restore(); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range after.seen("restore") {
+			got = append(got, e.Result.ID)
+		}
+		if diff := cmp.Diff([]string{success.Result.ID, last.Result.ID}, got); diff != "" {
+			t.Error(diff)
+		}
+		if s := after.status(); s.Last() == nil || s.Last().ID != last.Result.ID {
+			t.Errorf("last %+v", s.Last())
 		}
 	})
 }

@@ -93,14 +93,28 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	close(ru.done)
 }
 
-// keepLast stores res as the pair's last one. What the end of the grace period
-// has cut says nothing about the CA, and would only hide the Result before it.
+// kept is what is stored of a pair.
+type kept struct {
+	Last *probe.Result `json:"last"`
+	// Success is the last Result that is one; nil: Last is, or there was none.
+	Success *probe.Result `json:"last_success,omitempty"`
+}
+
+// keepLast stores res as the pair's last one, beside its last success. What the
+// end of the grace period has cut says nothing about the CA, and would only hide
+// the Result before it.
 func (r *Runner) keepLast(ru *run, res *probe.Result) {
 	cut := res.Failure != nil && res.Failure.Kind == probe.FailureCanceled
 	if cut || !r.valid(ru) {
 		return
 	}
-	r.logStore(r.put(bucketResults, ru.pair.Pair.String(), res))
+	k := kept{Last: res}
+	if !res.Verdict.Success() {
+		r.mu.Lock()
+		k.Success = ru.gen.success
+		r.mu.Unlock()
+	}
+	r.logStore(r.put(bucketResults, ru.pair.Pair.String(), k))
 	if !r.valid(ru) {
 		// A reload has removed the pair, and its Result, in the meantime.
 		r.logStore(r.remove(bucketResults, ru.pair.Pair.String()))

@@ -142,7 +142,7 @@ type Runner struct {
 	applied  bool // Apply was called
 	// restored are the stored Results that no pair has adopted, by their keys;
 	// nil for those that are of no use any more.
-	restored map[string]*probe.Result
+	restored map[string]kept
 }
 
 // phase is how far a Runner's life has come.
