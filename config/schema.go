@@ -66,6 +66,9 @@ type Account struct {
 	Contact []string `yaml:"contact,omitempty"`
 	// AgreeToTerms must be true before an account is created with a CA that has terms.
 	AgreeToTerms bool `yaml:"agree_to_terms,omitempty"`
+	// KeyType is that of keys which are made from now on, for a new account or by
+	// a rotation; default ecdsa-p256. A key that is there already stays.
+	KeyType string `yaml:"key_type,omitempty"`
 	// ExternalAccountBinding is RFC 8555 §7.3.4's; nil: none.
 	ExternalAccountBinding *ExternalAccountBinding `yaml:"external_account_binding,omitempty"`
 }
@@ -80,14 +83,27 @@ type ExternalAccountBinding struct {
 
 // Responders are our own listeners for the CA's validators.
 type Responders struct {
-	HTTP *HTTPResponder `yaml:"http,omitempty"` // http-01; nil: none
-	DNS  *DNSResponder  `yaml:"dns,omitempty"`  // dns-01 and the zone's names; nil: none
+	HTTP    *HTTPResponder    `yaml:"http,omitempty"`     // http-01; nil: none
+	TLSALPN *TLSALPNResponder `yaml:"tls_alpn,omitempty"` // tls-alpn-01; nil: none
+	DNS     *DNSResponder     `yaml:"dns,omitempty"`      // dns-01 and the zone's names; nil: none
 }
 
 // HTTPResponder answers http-01 (RFC 8555 §8.3).
 type HTTPResponder struct {
 	// ListenAddress is host:port; default ":80".
 	ListenAddress string `yaml:"listen_address"`
+	// TrustedProxies are the networks of reverse proxies whose X-Forwarded-For is
+	// believed; empty: nobody's.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies,omitempty"`
+}
+
+// TLSALPNResponder answers tls-alpn-01 (RFC 8737).
+type TLSALPNResponder struct {
+	// ListenAddress is host:port; default ":443".
+	ListenAddress string `yaml:"listen_address"`
+	// ProxyProtocol are the networks of reverse proxies, which must send a PROXY
+	// header, of version 1 or 2; anybody else must not. Empty: nobody sends one.
+	ProxyProtocol []netip.Prefix `yaml:"proxy_protocol,omitempty"`
 }
 
 // DNSResponder is an authoritative server for the probe zones.
@@ -157,6 +173,9 @@ type Order struct {
 const (
 	RateLimitsNone = "none"
 	KeyECDSAP256   = "ecdsa-p256"
+	KeyECDSAP384   = "ecdsa-p384"
+	KeyRSA2048     = "rsa-2048"
+	KeyRSA4096     = "rsa-4096"
 	NamesRandom    = "random"
 )
 

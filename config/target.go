@@ -57,6 +57,9 @@ func (t *Target) complete(ps *problems, at path, dir string) {
 	if t.Environment == "" {
 		t.Environment = Production
 	}
+	if t.Account.KeyType == "" {
+		t.Account.KeyType = KeyECDSAP256
+	}
 	t.TLSConfig.SetDirectory(dir)
 	files := at.key("tls_config")
 	t.readFile(ps, files.key("ca_file"), t.TLSConfig.CAFile)

@@ -119,16 +119,7 @@ func validateConnection(ps *problems, at path, t *Target) {
 	}
 	// The function is made once, here, and only read later by whoever probes.
 	t.Proxy()
-	for i, n := range t.AllowNetworks {
-		at := at.key("allow_networks").index(i)
-		switch {
-		case !n.IsValid():
-		case n.Addr().Is4In6():
-			ps.add(at, "%q is an IPv4 network in IPv6's form: write it as IPv4", n)
-		case n != n.Masked():
-			ps.add(at, "%q has bits set beyond its length: write %q", n, n.Masked())
-		}
-	}
+	validateNetworks(ps, at.key("allow_networks"), t.AllowNetworks)
 }
 
 func (a *Account) validate(ps *problems, at path, preset *Preset) {
@@ -137,6 +128,7 @@ func (a *Account) validate(ps *problems, at path, preset *Preset) {
 			ps.add(at.key("contact").index(i), "%s", err)
 		}
 	}
+	only(ps, at.key("key_type"), a.KeyType, KeyECDSAP256, KeyECDSAP384, KeyRSA2048, KeyRSA4096)
 	b := a.ExternalAccountBinding
 	if b == nil {
 		return
@@ -250,18 +242,15 @@ func validateInterval(ps *problems, at path, t *Target, preset *Preset, name str
 
 func (r *Responders) validate(ps *problems, at path) {
 	if r.HTTP != nil {
-		if err := checkListen(r.HTTP.ListenAddress); err != nil {
-			ps.add(at.keys("http", "listen_address"), "%s", err)
-		}
+		r.HTTP.validate(ps, at.key("http"))
 	}
-	if r.DNS == nil {
-		return
+	if r.TLSALPN != nil {
+		r.TLSALPN.validate(ps, at.key("tls_alpn"))
 	}
-	r.DNS.validate(ps, at.key("dns"))
-	if r.HTTP != nil && collide(r.HTTP.ListenAddress, r.DNS.ListenAddress) {
-		ps.add(at.keys("dns", "listen_address"), "%q is taken by responders.http (%s): choose another port or address",
-			r.DNS.ListenAddress, ps.where(at.keys("http", "listen_address")))
+	if r.DNS != nil {
+		r.DNS.validate(ps, at.key("dns"))
 	}
+	r.validateAddresses(ps, at)
 }
 
 func (d *DNSResponder) validate(ps *problems, at path) {
