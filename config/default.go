@@ -65,6 +65,9 @@ func (c *Config) complete(ps *problems, dir string) {
 	if h := c.Responders.HTTP; h != nil && h.ListenAddress == "" {
 		h.ListenAddress = ":80"
 	}
+	if a := c.Responders.TLSALPN; a != nil && a.ListenAddress == "" {
+		a.ListenAddress = ":443"
+	}
 	if d := c.Responders.DNS; d != nil && d.ListenAddress == "" {
 		d.ListenAddress = ":53"
 	}
@@ -160,6 +163,8 @@ func defaultChallenge(c probe.ChallengeType, r Responders) probe.ChallengeType {
 		return c
 	case r.DNS != nil:
 		return probe.DNS01
+	case r.HTTP == nil && r.TLSALPN != nil:
+		return probe.TLSALPN01
 	default:
 		return probe.HTTP01
 	}

@@ -49,7 +49,7 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 
 // validateSolver checks that there is a responder for the challenge.
 func (c *Config) validateSolver(ps *problems, at path, challenge probe.ChallengeType, names Names) {
-	known := []probe.ChallengeType{probe.HTTP01, probe.DNS01}
+	known := []probe.ChallengeType{probe.HTTP01, probe.DNS01, probe.TLSALPN01}
 	responders := path("responders")
 	switch {
 	case !slices.Contains(known, challenge):
@@ -58,6 +58,8 @@ func (c *Config) validateSolver(ps *problems, at path, challenge probe.Challenge
 	case ps.isBroken(responders):
 	case challenge == probe.HTTP01 && c.Responders.HTTP == nil && !ps.isBroken(responders.key("http")):
 		ps.add(at.key("challenge"), "http-01 needs our web server: configure responders.http%s", orDNS(ps, at))
+	case challenge == probe.TLSALPN01 && c.Responders.TLSALPN == nil && !ps.isBroken(responders.key("tls_alpn")):
+		ps.add(at.key("challenge"), "tls-alpn-01 needs our TLS listener: configure responders.tls_alpn, or choose another challenge")
 	case challenge == probe.DNS01 && c.Responders.DNS == nil && !ps.isBroken(responders.key("dns")):
 		ps.add(at.key("challenge"), "dns-01 needs our name server: configure responders.dns, or choose http-01")
 	}
@@ -107,8 +109,9 @@ func (c *Config) validateNames(ps *problems, at path, n Names, challenge probe.C
 	switch {
 	case challenge == probe.DNS01 && !served && len(dns.Zones) > 0:
 		ps.add(zone, "no responder serves %q: add it to responders.dns.zones (%s), or choose one of %s", n.Zone, ps.where(zones), strings.Join(dns.Zones, ", "))
-	case challenge == probe.HTTP01 && served && len(dns.Addresses) == 0:
-		ps.add(zone, "our name server serves %q (%s), but has no address to lead validators to our web server: add responders.dns.addresses", n.Zone, ps.where(zones))
+	case (challenge == probe.HTTP01 || challenge == probe.TLSALPN01) && served && len(dns.Addresses) == 0:
+		ps.add(zone, "our name server serves %q (%s), but has no address to lead validators to our %s: add responders.dns.addresses",
+			n.Zone, ps.where(zones), map[probe.ChallengeType]string{probe.HTTP01: "web server", probe.TLSALPN01: "TLS listener"}[challenge])
 	}
 }
 

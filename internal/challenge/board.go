@@ -3,6 +3,7 @@ package challenge
 import (
 	"cmp"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"net/netip"
@@ -32,7 +33,8 @@ type board struct {
 	tokens map[hostToken][]*presentation
 	hosts  map[string][]*presentation // http-01, by host
 	txt    map[string][]*presentation // dns-01, by the owner name of its TXT record
-	names  map[string][]*presentation // both, by identifier and its parents inside the zone
+	sni    map[string][]*presentation // tls-alpn-01, by server name
+	names  map[string][]*presentation // all, by identifier and its parents inside the zone
 }
 
 // hostToken is what a request of http-01 names.
@@ -47,10 +49,13 @@ type presentation struct {
 	host       string // http-01: as in a Host header
 	token      string
 	keyAuth    string
-	owner      string   // dns-01: of the TXT record, canonical
-	value      string   // dns-01: of the TXT record
-	names      []string // the identifier and its parents inside the zone, canonical
+	sni        string           // tls-alpn-01: as in a client hello, in lower case
+	cert       *tls.Certificate // tls-alpn-01: the answer
+	owner      string           // dns-01: of the TXT record, canonical
+	value      string           // dns-01: of the TXT record
+	names      []string         // the identifier and its parents inside the zone, canonical
 
+	gone      chan struct{} // closed when it is withdrawn
 	withdrawn bool
 	visits    []probe.Visit
 	others    int // visits that are not OK
@@ -62,6 +67,7 @@ func newBoard() *board {
 		tokens: make(map[hostToken][]*presentation),
 		hosts:  make(map[string][]*presentation),
 		txt:    make(map[string][]*presentation),
+		sni:    make(map[string][]*presentation),
 		names:  make(map[string][]*presentation),
 	}
 }
@@ -79,15 +85,24 @@ func newPresentation(c probe.Challenge) (*presentation, error) {
 	}
 	p := &presentation{
 		kind: c.Type, start: c.Start, token: c.Token, keyAuth: c.KeyAuthorization,
-		networks: make(map[netip.Prefix]int),
+		networks: make(map[netip.Prefix]int), gone: make(chan struct{}),
 	}
 	if ip, err := netip.ParseAddr(c.Identifier); err == nil {
-		// RFC 8738 §3: http-01 is the only one of ours that is for addresses.
-		if c.Type != probe.HTTP01 {
-			return nil, errors.New("an IP address cannot be validated by this challenge")
-		}
 		p.identifier = ip.String()
-		p.host = p.identifier
+		// RFC 8738 §4: "The existing "http-01" and "tls-alpn-01" challenges can be
+		// used to validate IP addresses", and §7: dns-01 must not.
+		switch c.Type {
+		case probe.HTTP01:
+			p.host = p.identifier
+		case probe.TLSALPN01:
+			p.sni = reverseName(ip)
+			p.cert, err = alpnCertificate("", ip, c.KeyAuthorization)
+		default:
+			err = errors.New("an IP address cannot be validated by this challenge")
+		}
+		if err != nil {
+			return nil, err
+		}
 		return p, nil
 	}
 	if _, ok := dns.IsDomainName("_acme-challenge." + c.Identifier); !ok || c.Identifier == "" ||
@@ -95,9 +110,16 @@ func newPresentation(c probe.Challenge) (*presentation, error) {
 		return nil, errors.New("the identifier is not a domain name")
 	}
 	p.identifier = dns.CanonicalName(c.Identifier)
+	name := strings.TrimSuffix(p.identifier, ".")
 	switch c.Type {
 	case probe.HTTP01:
-		p.host = strings.TrimSuffix(p.identifier, ".")
+		p.host = name
+	case probe.TLSALPN01:
+		var err error
+		p.sni = name
+		if p.cert, err = alpnCertificate(name, netip.Addr{}, c.KeyAuthorization); err != nil {
+			return nil, err
+		}
 	case probe.DNS01:
 		// RFC 8555 §8.4: the TXT record's name is the validation domain name with
 		// the label "_acme-challenge" before it, its value the base64url of the
@@ -128,17 +150,30 @@ func validToken(s string) bool {
 	return true
 }
 
-// add makes p live.
+// errBusy is a challenge that another one stands in the way of, until gone is
+// closed.
+type errBusy struct{ gone <-chan struct{} }
+
+// Error says why.
+func (e *errBusy) Error() string {
+	return "another challenge for the same name is live, and a TLS handshake does not tell which one it is for"
+}
+
+// add makes p live, or returns an *errBusy.
 func (b *board) add(p *presentation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.hosts[p.host]) >= maxLivePerName && p.kind == probe.HTTP01 ||
-		len(b.txt[p.owner]) >= maxLivePerName && p.kind == probe.DNS01 {
+		len(b.txt[p.owner]) >= maxLivePerName && p.kind == probe.DNS01 ||
+		len(b.sni[p.sni]) >= maxLivePerName && p.kind == probe.TLSALPN01 {
 		return errors.New("100 challenges for this name are live already")
 	}
 	key := hostToken{p.host, p.token}
 	if same := b.tokens[key]; p.kind == probe.HTTP01 && len(same) > 0 && same[0].keyAuth != p.keyAuth {
 		return errors.New("another account's challenge with the same token is live")
+	}
+	if same := b.sni[p.sni]; p.kind == probe.TLSALPN01 && len(same) > 0 && same[0].keyAuth != p.keyAuth {
+		return &errBusy{same[0].gone}
 	}
 	switch p.kind {
 	case probe.HTTP01:
@@ -146,6 +181,8 @@ func (b *board) add(p *presentation) error {
 		b.hosts[p.host] = append(b.hosts[p.host], p)
 	case probe.DNS01:
 		b.txt[p.owner] = append(b.txt[p.owner], p)
+	case probe.TLSALPN01:
+		b.sni[p.sni] = append(b.sni[p.sni], p)
 	}
 	for _, name := range p.names {
 		b.names[name] = append(b.names[name], p)
@@ -162,6 +199,8 @@ func (b *board) remove(p *presentation) []probe.Visit {
 		without(b.tokens, hostToken{p.host, p.token}, p)
 		without(b.hosts, p.host, p)
 		without(b.txt, p.owner, p)
+		without(b.sni, p.sni, p)
+		close(p.gone)
 		for _, name := range p.names {
 			without(b.names, name, p)
 		}
@@ -196,6 +235,18 @@ func (b *board) lookupHTTP(host, token string) (keyAuth string, visited []*prese
 		return live[0].keyAuth, live
 	}
 	return "", b.hosts[host]
+}
+
+// lookupSNI returns the answer for a server name in lower case, nil if there is
+// none, and the challenges that the handshake is a visit of.
+func (b *board) lookupSNI(name string) (*tls.Certificate, []*presentation) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	live := b.sni[name]
+	if len(live) == 0 {
+		return nil, nil
+	}
+	return live[0].cert, live
 }
 
 // lookupTXT returns the values at a canonical name, each once (RFC 2181 §5), and

@@ -1,7 +1,7 @@
 // Package challenge answers the validators of CAs: an HTTP listener for http-01
-// (RFC 8555 §8.3) and an authoritative DNS server for the probe zones, which
-// serves dns-01 (RFC 8555 §8.4) and every name that is probed. It reports who
-// came and what they were told.
+// (RFC 8555 §8.3), a TLS listener for tls-alpn-01 (RFC 8737) and an authoritative
+// DNS server for the probe zones, which serves dns-01 (RFC 8555 §8.4) and every
+// name that is probed. It reports who came and what they were told.
 //
 // It owns the listeners and the live challenges. It knows nothing of orders,
 // accounts or CAs, resolves nothing, and keeps nothing on disk. Everything that
@@ -33,6 +33,7 @@ type Set struct {
 
 	mu        sync.Mutex // guards what follows
 	http      *httpResponder
+	alpn      *alpnResponder
 	dns       *dnsResponder
 	preparing bool        // a Change is neither committed nor aborted
 	retired   []responder // no longer accepting, connections still ending
@@ -59,7 +60,8 @@ func NewSet(logger *slog.Logger) *Set {
 }
 
 // Present publishes the answer to c until withdraw is called. Several
-// challenges for one name may be live at once.
+// challenges for one name may be live at once, of tls-alpn-01 one: there Present
+// waits until the other is withdrawn, or ctx ends.
 //
 // withdraw returns the visits of validators, in the order of time. It must be
 // called; another call returns the same and does nothing else.
@@ -80,39 +82,60 @@ func (s *Set) Present(ctx context.Context, c probe.Challenge) (withdraw func() [
 	if err != nil {
 		return nil, err
 	}
+	for {
+		err := s.publish(p)
+		if err == nil {
+			return func() []probe.Visit { return s.board.remove(p) }, nil
+		}
+		busy, is := errors.AsType[*errBusy](err)
+		if !is {
+			return nil, err
+		}
+		select {
+		case <-busy.gone:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		}
+	}
+}
 
+// publish puts p on the board, if there is a responder that answers from it.
+func (s *Set) publish(p *presentation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	var names []string // whose queries are visits of this challenge
 	if s.dns != nil {
 		names = s.dns.zones.Load().lineage(p.identifier)
 	}
 	switch {
-	case c.Type == probe.HTTP01 && s.http == nil:
-		return nil, errors.New("no HTTP responder is open: set responders.http")
-	case c.Type == probe.DNS01 && s.dns == nil:
-		return nil, errors.New("no DNS responder is open: set responders.dns")
-	case c.Type == probe.DNS01 && len(names) == 0:
-		return nil, errors.New("the name lies in none of responders.dns.zones")
+	case p.kind == probe.HTTP01 && s.http == nil:
+		return errors.New("no HTTP responder is open: set responders.http")
+	case p.kind == probe.TLSALPN01 && s.alpn == nil:
+		return errors.New("no TLS-ALPN responder is open: set responders.tls_alpn")
+	case p.kind == probe.DNS01 && s.dns == nil:
+		return errors.New("no DNS responder is open: set responders.dns")
+	case p.kind == probe.DNS01 && len(names) == 0:
+		return errors.New("the name lies in none of responders.dns.zones")
 	}
 	p.names = names
-	if err := s.board.add(p); err != nil {
-		return nil, err
-	}
-	return func() []probe.Visit { return s.board.remove(p) }, nil
+	return s.board.add(p)
 }
 
-// Addresses returns where the Set listens now, by responder: "http", "dns" (UDP;
-// TCP has the same port). A responder that is not configured is absent.
+// Addresses returns where the Set listens now, by responder: "http", "tls_alpn",
+// "dns" (UDP; TCP has the same port). A responder that is not configured is
+// absent.
 func (s *Set) Addresses() map[string]net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	addresses := make(map[string]net.Addr)
 	if s.http != nil {
 		addresses["http"] = s.http.addr()
+	}
+	if s.alpn != nil {
+		addresses["tls_alpn"] = s.alpn.addr()
 	}
 	if s.dns != nil {
 		addresses["dns"] = s.dns.addr()
@@ -131,7 +154,7 @@ func (s *Set) Close(ctx context.Context) error {
 		r.halt()
 		ending = append(ending, r)
 	}
-	s.http, s.dns, s.retired = nil, nil, nil
+	s.http, s.alpn, s.dns, s.retired = nil, nil, nil, nil
 	s.mu.Unlock()
 
 	var err error
@@ -155,6 +178,9 @@ func (s *Set) serving() []responder {
 	var all []responder
 	if s.http != nil {
 		all = append(all, s.http)
+	}
+	if s.alpn != nil {
+		all = append(all, s.alpn)
 	}
 	if s.dns != nil {
 		all = append(all, s.dns)

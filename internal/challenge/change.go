@@ -12,11 +12,14 @@ import (
 // Change is a configuration whose listeners are open and do not serve yet.
 // Exactly one of Commit and Abort must be called; what follows does nothing.
 type Change struct {
-	set   *Set
-	done  bool           // guarded by set.mu
-	http  *httpResponder // what will serve: the present one, a new one, or nil
-	dns   *dnsResponder
-	zones *zones // what dns will answer; nil without it
+	set  *Set
+	done bool           // guarded by set.mu
+	http *httpResponder // what will serve: the present one, a new one, or nil
+	alpn *alpnResponder
+	dns  *dnsResponder
+	// httpProxies and alpnProxies are whom http and alpn will believe.
+	httpProxies, alpnProxies *proxies
+	zones                    *zones // what dns will answer; nil without it
 }
 
 // Prepare opens the listeners that r has and the Set has not, and touches
@@ -41,6 +44,11 @@ func (s *Set) Prepare(r config.Responders) (*Change, error) {
 			errs = append(errs, err)
 		}
 	}
+	if r.TLSALPN != nil {
+		if err := c.prepareALPN(r.TLSALPN); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if r.DNS != nil {
 		if err := c.prepareDNS(r.DNS); err != nil {
 			errs = append(errs, err)
@@ -56,6 +64,7 @@ func (s *Set) Prepare(r config.Responders) (*Change, error) {
 
 func (c *Change) prepareHTTP(r *config.HTTPResponder) error {
 	s := c.set
+	c.httpProxies = &proxies{networks: r.TrustedProxies, key: "responders.http.trusted_proxies"}
 	if s.http != nil && s.http.address == r.ListenAddress {
 		c.http = s.http
 		return nil
@@ -69,6 +78,25 @@ func (c *Change) prepareHTTP(r *config.HTTPResponder) error {
 		return listenError("responders.http.listen_address", r.ListenAddress, err, current)
 	}
 	c.http = h
+	return nil
+}
+
+func (c *Change) prepareALPN(r *config.TLSALPNResponder) error {
+	s := c.set
+	c.alpnProxies = &proxies{networks: r.ProxyProtocol, key: "responders.tls_alpn.proxy_protocol"}
+	if s.alpn != nil && s.alpn.address == r.ListenAddress {
+		c.alpn = s.alpn
+		return nil
+	}
+	a, err := openALPN(r.ListenAddress, s.board, s.log)
+	if err != nil {
+		var current net.Addr
+		if s.alpn != nil {
+			current = s.alpn.addr()
+		}
+		return listenError("responders.tls_alpn.listen_address", r.ListenAddress, err, current)
+	}
+	c.alpn = a
 	return nil
 }
 
@@ -96,7 +124,7 @@ func (c *Change) prepareDNS(r *config.DNSResponder) error {
 }
 
 // Commit makes the change: new listeners serve, those that stay answer from the
-// new zones, and the sockets of those that are gone are closed. Live challenges
+// new zones and believe the new proxies, and the sockets of those that are gone are closed. Live challenges
 // stay live.
 func (c *Change) Commit() {
 	s := c.set
@@ -116,7 +144,13 @@ func (c *Change) Commit() {
 	if c.dns != nil {
 		c.dns.zones.Store(c.zones) // of a new one, before anybody can ask
 	}
-	s.http, s.dns = c.http, c.dns
+	if c.http != nil {
+		c.http.proxies.Store(c.httpProxies)
+	}
+	if c.alpn != nil {
+		c.alpn.proxies.Store(c.alpnProxies)
+	}
+	s.http, s.alpn, s.dns = c.http, c.alpn, c.dns
 	for _, r := range s.serving() {
 		if !kept[r] {
 			r.start()
@@ -149,6 +183,9 @@ func (c *Change) kept() map[responder]bool {
 	if c.http != nil && c.http == c.set.http {
 		kept[c.http] = true
 	}
+	if c.alpn != nil && c.alpn == c.set.alpn {
+		kept[c.alpn] = true
+	}
 	if c.dns != nil && c.dns == c.set.dns {
 		kept[c.dns] = true
 	}
@@ -160,6 +197,9 @@ func (c *Change) kept() map[responder]bool {
 func (c *Change) releaseNew() {
 	if c.http != nil && c.http != c.set.http {
 		c.http.release()
+	}
+	if c.alpn != nil && c.alpn != c.set.alpn {
+		c.alpn.release()
 	}
 	if c.dns != nil && c.dns != c.set.dns {
 		c.dns.release()

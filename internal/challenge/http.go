@@ -30,6 +30,7 @@ type httpResponder struct {
 	address  string // as configured
 	board    *board
 	log      *slog.Logger
+	proxies  atomic.Pointer[proxies] // who sends X-Forwarded-For
 	listener net.Listener
 	server   *http.Server
 	halted   atomic.Bool
@@ -45,8 +46,12 @@ func openHTTP(address string, b *board, log *slog.Logger) (*httpResponder, error
 	}
 	r := &httpResponder{
 		address: address, board: b, log: log,
-		listener: newBoundedListener(l), over: make(chan struct{}),
+		over: make(chan struct{}),
 	}
+	r.proxies.Store(new(proxies))
+	bounded := newBoundedListener(l)
+	bounded.shared = func(a netip.Addr) bool { return r.proxies.Load().has(a) }
+	r.listener = bounded
 	r.server = &http.Server{
 		Handler:                      r,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a method like the others
@@ -117,9 +122,10 @@ func (r *httpResponder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		status, body = http.StatusNotFound, "not found\n"
 	}
 	// Recorded before it is written: when the CA has the answer, the visit counts.
-	if from, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+	if peer, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+		from := r.proxies.Load().forwardedFor(peer.Addr().Unmap().WithZone(""), req.Header)
 		ok := keyAuth != "" && req.Method == http.MethodGet
-		r.board.record(visited, from.Addr().Unmap().WithZone(""), req.Method, strconv.Itoa(status), ok)
+		r.board.record(visited, from, req.Method, strconv.Itoa(status), ok)
 	}
 	reply(w, req, status, body)
 }

@@ -46,6 +46,9 @@ func remoteAddr(a net.Addr) netip.Addr {
 type boundedListener struct {
 	net.Listener
 	total, perNetwork int
+	// shared reports whether an address stands for many clients, as a reverse
+	// proxy's does: its connections count in total only. nil: none.
+	shared func(netip.Addr) bool
 
 	mu       sync.Mutex // guards what follows
 	open     int
@@ -66,42 +69,79 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		n := network(remoteAddr(c.RemoteAddr()), 56)
-		if l.take(n) {
-			return &boundedConn{Conn: c, release: sync.OnceFunc(func() { l.give(n) })}, nil
+		b := &boundedConn{Conn: c, listener: l}
+		if l.take(b, remoteAddr(c.RemoteAddr())) {
+			return b, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (l *boundedListener) take(n netip.Prefix) bool {
+// take gives c a place, if there is one.
+func (l *boundedListener) take(c *boundedConn, from netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.total || l.networks[n] >= l.perNetwork {
+	if l.open >= l.total || !l.count(c, from) {
 		return false
 	}
 	l.open++
-	l.networks[n]++
 	return true
 }
 
-func (l *boundedListener) give(n netip.Prefix) {
+// count counts c for the network of from, if there is room. It is called with mu
+// held.
+func (l *boundedListener) count(c *boundedConn, from netip.Addr) bool {
+	if l.shared != nil && l.shared(from) {
+		return true
+	}
+	n := network(from, 56)
+	if l.networks[n] >= l.perNetwork {
+		return false
+	}
+	l.networks[n]++
+	c.network, c.counted = n, true
+	return true
+}
+
+// give takes the place of c back, once.
+func (l *boundedListener) give(c *boundedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
 	l.open--
-	if l.networks[n]--; l.networks[n] == 0 {
-		delete(l.networks, n)
+	if !c.counted {
+		return
+	}
+	if l.networks[c.network]--; l.networks[c.network] == 0 {
+		delete(l.networks, c.network)
 	}
 }
 
 // boundedConn gives its place back when it is closed.
 type boundedConn struct {
 	net.Conn
-	release func()
+	listener *boundedListener
+
+	// What follows is guarded by listener.mu.
+	network netip.Prefix // for which it is counted
+	counted bool
+	closed  bool
+}
+
+// countFor counts a connection that came through a proxy for the network of
+// whom the proxy named; false: that network has its share.
+func (c *boundedConn) countFor(from netip.Addr) bool {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return c.closed || c.counted || l.count(c, from)
 }
 
 // Close closes the connection.
 func (c *boundedConn) Close() error {
-	defer c.release()
+	defer c.listener.give(c)
 	return c.Conn.Close()
 }

@@ -114,8 +114,9 @@ type ChallengeType string
 
 // The challenge types.
 const (
-	HTTP01 ChallengeType = "http-01"
-	DNS01  ChallengeType = "dns-01"
+	HTTP01    ChallengeType = "http-01"
+	DNS01     ChallengeType = "dns-01"
+	TLSALPN01 ChallengeType = "tls-alpn-01" // RFC 8737
 )
 
 // Challenge is one challenge to be solved: what a responder needs to know.
@@ -124,7 +125,7 @@ type Challenge struct {
 	Identifier string // the name without a wildcard's "*."
 	Token      string
 	// KeyAuthorization is RFC 8555 §8.1's, the answer to http-01; dns-01
-	// publishes the base64url of its SHA-256.
+	// publishes the base64url of its SHA-256, tls-alpn-01 the SHA-256 itself.
 	KeyAuthorization string
 	// Start is the run's start, from which its visits count.
 	Start time.Time
@@ -140,8 +141,8 @@ type Visit struct {
 	// not kept in the stored form.
 	Network int        `json:"network"`
 	Remote  netip.Addr `json:"-"`
-	// Asked and Answered say what was asked ("TXT", "GET") and what was told
-	// ("1 value", "200", "NODATA").
+	// Asked and Answered say what was asked ("TXT", "GET", "acme-tls/1") and what
+	// was told ("1 value", "200", "NODATA", "certificate").
 	Asked    string `json:"asked"`
 	Answered string `json:"answered"`
 	// OK reports whether the answer was the one that the challenge needs.
