@@ -117,7 +117,7 @@ func New(t testing.TB, o Options) *CA {
 		o.Host = "127.0.0.1"
 	}
 	if o.Challenges == nil {
-		o.Challenges = []probe.ChallengeType{probe.HTTP01, probe.DNS01, "tls-alpn-01"}
+		o.Challenges = []probe.ChallengeType{probe.HTTP01, probe.DNS01, probe.TLSALPN01}
 	}
 	listener := listen(t)
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
