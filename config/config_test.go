@@ -117,20 +117,20 @@ func TestDefaults(t *testing.T) {
 	}{
 		{
 			"dns responder", "responders: {dns: {zones: [p.corp.example], nameserver: ns.corp.example}}",
-			Issue{probe.DNS01, names, AuthorizationFresh, KeyECDSAP256},
+			Issue{Challenge: probe.DNS01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
 		},
 		{
 			"both responders", "responders: {http: {}, dns: {zones: [p.corp.example], nameserver: ns.corp.example}}",
-			Issue{probe.DNS01, names, AuthorizationFresh, KeyECDSAP256},
+			Issue{Challenge: probe.DNS01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
 		},
 		{
 			"http responder", "responders: {http: {}}\nmodules: {issue: {issue: {names: {zone: p.corp.example}}}}",
-			Issue{probe.HTTP01, names, AuthorizationFresh, KeyECDSAP256},
+			Issue{Challenge: probe.HTTP01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
 		},
 		{
 			"written", "responders: {http: {}, dns: {zones: [p.corp.example], nameserver: ns.corp.example, addresses: [192.0.2.1]}}\n" +
 				"modules: {issue: {issue: {challenge: http-01, authorization: reuse, names: {zone: a.p.corp.example}}}}",
-			Issue{probe.HTTP01, Names{"a.p.corp.example", 1, "random"}, AuthorizationReuse, KeyECDSAP256},
+			Issue{Challenge: probe.HTTP01, Names: Names{Zone: "a.p.corp.example", Count: 1, Mode: "random"}, Authorization: AuthorizationReuse, KeyType: KeyECDSAP256},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -167,6 +167,9 @@ type Module struct {
 // Order says what to order.
 type Order struct {
 	Names Names `yaml:"names,omitempty"`
+	// Profile is the CA's certificate profile to ask for (draft-aaron-acme-profiles);
+	// empty: none, and the CA takes its default.
+	Profile string `yaml:"profile,omitempty"`
 }
 
 // The values of rate_limits, key_type and names.mode.
@@ -177,6 +180,7 @@ const (
 	KeyRSA2048     = "rsa-2048"
 	KeyRSA4096     = "rsa-4096"
 	NamesRandom    = "random"
+	NamesFixed     = "fixed"
 )
 
 // AuthorizationMode says what to do about authorizations that are valid already.
@@ -195,6 +199,7 @@ const (
 type Validate struct {
 	Challenge probe.ChallengeType `yaml:"challenge,omitempty"`
 	Names     Names               `yaml:"names,omitempty"`
+	Profile   string              `yaml:"profile,omitempty"` // as for Order
 }
 
 // Issue says what to have issued, and how.
@@ -202,18 +207,38 @@ type Issue struct {
 	Challenge     probe.ChallengeType `yaml:"challenge,omitempty"`
 	Names         Names               `yaml:"names,omitempty"`
 	Authorization AuthorizationMode   `yaml:"authorization,omitempty"` // default fresh
-	KeyType       string              `yaml:"key_type,omitempty"`      // "ecdsa-p256"
+	// KeyType is that of the certificate's key, which is made for each run; default
+	// "ecdsa-p256".
+	KeyType string `yaml:"key_type,omitempty"`
+	Profile string `yaml:"profile,omitempty"` // as for Order
 }
 
 // Names says for which names.
 type Names struct {
-	// Zone is the domain beneath which the names lie; default: the DNS
+	// Zone is the domain beneath which random names lie; default: the DNS
 	// responder's, if it has just one.
 	Zone string `yaml:"zone,omitempty"`
-	// Count of names in one order: 1.
+	// Count of random names in one order: 1 to 100; default 1.
 	Count int `yaml:"count,omitempty"`
-	// Mode "random": a name nobody has used before, each run.
+	// Mode "random": names nobody has used before, each run; "fixed": those of List.
 	Mode string `yaml:"mode,omitempty"`
+	// Wildcard orders *.x together with each random name x.
+	Wildcard bool `yaml:"wildcard,omitempty"`
+	// List are the fixed names: domains, wildcards of domains, and IP addresses
+	// (RFC 8738) as they are printed.
+	List []string `yaml:"list,omitempty"`
+}
+
+// Size is how many identifiers an order for the names has.
+func (n *Names) Size() int {
+	switch {
+	case n.Mode == NamesFixed:
+		return len(n.List)
+	case n.Wildcard:
+		return 2 * n.Count
+	default:
+		return n.Count
+	}
 }
 
 // Pair is a module on a target, with everything in force for it.

@@ -2,7 +2,7 @@ package prober
 
 import (
 	"bytes"
-	"crypto/ecdsa"
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
@@ -54,7 +54,7 @@ func parseChain(body []byte) ([]*x509.Certificate, error) {
 // certificateFacts describes the chain, leaf first and not empty, and checks it
 // against what was asked for: key and names. It trusts no root: whether the CA
 // is one to be trusted is not the question.
-func certificateFacts(chain []*x509.Certificate, key *ecdsa.PublicKey, names []string, now time.Time) *probe.Certificate {
+func certificateFacts(chain []*x509.Certificate, key crypto.PublicKey, names []string, now time.Time) *probe.Certificate {
 	leaf := chain[0]
 	f := &probe.Certificate{
 		Serial:    hex.EncodeToString(leaf.SerialNumber.Bytes()),
@@ -63,7 +63,8 @@ func certificateFacts(chain []*x509.Certificate, key *ecdsa.PublicKey, names []s
 		NotAfter:  leaf.NotAfter,
 		Chain:     len(chain),
 	}
-	for _, name := range leaf.DNSNames[:min(len(leaf.DNSNames), maxNames)] {
+	all := certificateNames(leaf)
+	for _, name := range all[:min(len(all), maxNames)] {
 		f.Names = append(f.Names, bounded(name))
 	}
 	for _, check := range probe.Checks() {
@@ -97,8 +98,8 @@ func failedChecks(checks []probe.CheckResult) string {
 }
 
 // checkKey returns why the leaf is not of the key; empty: it is.
-func checkKey(leaf *x509.Certificate, key *ecdsa.PublicKey) string {
-	if key.Equal(leaf.PublicKey) {
+func checkKey(leaf *x509.Certificate, key crypto.PublicKey) string {
+	if k, ok := key.(interface{ Equal(crypto.PublicKey) bool }); ok && k.Equal(leaf.PublicKey) {
 		return ""
 	}
 	return "the certificate is for another key than that of the request"
@@ -107,7 +108,7 @@ func checkKey(leaf *x509.Certificate, key *ecdsa.PublicKey) string {
 // checkNames returns why the leaf's names are not exactly those; empty: they
 // are. DNS names are asked for and expected in lower case.
 func checkNames(leaf *x509.Certificate, names []string) string {
-	got := slices.Sorted(slices.Values(leaf.DNSNames))
+	got := slices.Sorted(slices.Values(certificateNames(leaf)))
 	want := slices.Sorted(slices.Values(names))
 	if !slices.Equal(got, want) {
 		return fmt.Sprintf("the certificate is for %s, asked for was %s", list(got), list(want))
@@ -133,21 +134,6 @@ func countNames(leaf *x509.Certificate) int {
 		return len(names)
 	}
 	return 0
-}
-
-// list shows names to a person, at most three of them.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "no DNS name"
-	}
-	s := make([]string, 0, 4)
-	for _, name := range names[:min(len(names), 3)] {
-		s = append(s, fmt.Sprintf("%q", quoted(name)))
-	}
-	if more := len(names) - len(s); more > 0 {
-		s = append(s, fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(s, ", ")
 }
 
 // checkValidity returns why the leaf is not valid now; empty: it is.

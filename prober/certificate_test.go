@@ -102,14 +102,14 @@ func TestCertificateChecks(t *testing.T) {
 		{"a name more", []*x509.Certificate{named("a.example", "b.example", "c.example"), intermediate.cert}, key, []probe.Check{probe.CheckNames}, `"c.example"`},
 		{"a name less", []*x509.Certificate{named("a.example"), intermediate.cert}, key, []probe.Check{probe.CheckNames}, `is for "a.example", asked`},
 		{"a name twice", []*x509.Certificate{named("a.example", "a.example", "b.example"), intermediate.cert}, key, []probe.Check{probe.CheckNames}, "names: "},
-		{"no name", []*x509.Certificate{named(), intermediate.cert}, key, []probe.Check{probe.CheckNames}, "no DNS name"},
+		{"no name", []*x509.Certificate{named(), intermediate.cert}, key, []probe.Check{probe.CheckNames}, "no name"},
 		{"upper case", []*x509.Certificate{named("A.example", "b.example"), intermediate.cert}, key, []probe.Check{probe.CheckNames}, `"A.example"`},
 		{
 			"an address more",
 			[]*x509.Certificate{leaf(func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 1)} }), intermediate.cert},
 			key,
 			[]probe.Check{probe.CheckNames},
-			"names: the certificate has 3 alternative names, asked for were 2",
+			`names: the certificate is for "192.0.2.1", "a.example", "b.example", asked for was "a.example", "b.example"`,
 		},
 		{
 			"a name of an unknown kind more",

@@ -87,7 +87,7 @@ func (r *run) readDirectory(ctx context.Context, required []string) error {
 		if err != nil {
 			return err
 		}
-		r.nonces.pooled = ex.Response.Header.Get(replayNonce) != ""
+		r.pooled = ex.Response.Header.Get(replayNonce) != ""
 		d := &r.directory
 		if err := json.Unmarshal(ex.Response.Body, d); err != nil {
 			return r.broken(objectDirectory, "the directory cannot be read: %s", quoted(err.Error()))

@@ -39,37 +39,43 @@ type failure struct {
 // Error returns "kind: detail".
 func (f *failure) Error() string { return string(f.Kind) + ": " + f.Detail }
 
+// of returns f as one that is about the name.
+func (f *failure) of(name string) *failure {
+	f.Identifier = name
+	return f
+}
+
 // fail returns a failure without an exchange as its evidence.
 func fail(kind probe.FailureKind, object, detail string) *failure {
 	return &failure{Failure: probe.Failure{Kind: kind, Call: -1, Object: object, Detail: detail}}
 }
 
 // broken returns a failure of the CA's to follow RFC 8555, shown by the answer
-// that was read last.
-func (r *run) broken(object, format string, args ...any) *failure {
+// that the line has read last.
+func (l *line) broken(object, format string, args ...any) *failure {
 	f := fail(probe.FailureProtocol, object, fmt.Sprintf(format, args...))
-	f.Call = r.lastCall()
+	f.Call = l.lastCall()
 	return f
 }
 
-// lastCall returns the index of the call that was recorded last, or -1.
-func (r *run) lastCall() int { return len(r.HTTP.Calls()) - 1 }
+// lastCall returns the index of the call that the line has made last, or -1.
+func (l *line) lastCall() int { return l.last }
 
 // over returns the failure of a run whose ctx is over while nothing was in
 // flight: timeout, or canceled where the exporter stops.
-func (r *run) over(ctx context.Context, object, waitingFor string) *failure {
+func (l *line) over(ctx context.Context, object, waitingFor string) *failure {
 	kind := probe.FailureTimeout
 	if errors.Is(ctx.Err(), context.Canceled) {
 		kind = probe.FailureCanceled
 	}
 	f := fail(kind, object, waitingFor)
-	f.Call = r.lastCall()
+	f.Call = l.lastCall()
 	return f
 }
 
 // unsent returns the failure of a run whose ctx is over before a request.
-func (r *run) unsent(ctx context.Context) *failure {
-	f := r.over(ctx, "", "the time was over before the next request")
+func (l *line) unsent(ctx context.Context) *failure {
+	f := l.over(ctx, "", "the time was over before the next request")
 	f.unheard = true
 	return f
 }
@@ -77,16 +83,16 @@ func (r *run) unsent(ctx context.Context) *failure {
 // unanswered explains why the exchange ex ended with err. The evidence is what
 // the transport recorded: the client's error may be a bare ctx.Err(), and its
 // status is overwritten by what the problem document claims.
-func (r *run) unanswered(ctx context.Context, ex *acmehttp.Exchange, err error) *failure {
+func (l *line) unanswered(ctx context.Context, ex *acmehttp.Exchange, err error) *failure {
 	i := ex.CallIndex
 	if i < 0 {
 		// Perhaps it came no further than the nonce that it needed.
-		i = r.lastCall()
+		i = ex.NonceIndex
 	}
-	call, ok := r.HTTP.Call(i)
+	call, ok := l.http.Call(i)
 	if !ok || ex.CallIndex < 0 && (call.Name != probe.CallNewNonce || gaveNonce(&call)) {
 		if ctx.Err() != nil {
-			return r.unsent(ctx)
+			return l.unsent(ctx)
 		}
 		return fail(probe.FailureLocal, "", "cannot send a request: "+quoted(err.Error()))
 	}

@@ -3,35 +3,94 @@ package prober
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"golang.org/x/crypto/acme"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// followDeactivateAuthz deactivates the follow-up's authorization if it is
-// valid. It succeeds where nothing is left to be done: an authorization that is
-// pending, in particular, is left alone. A follow-up that can never succeed is
+// followUpLife is how long it is tried to deactivate an authorization. The names
+// are never used again, so that one that is left over does no harm for long.
+const followUpLife = 24 * time.Hour
+
+// maxPromised is how many authorizations one follow-up is for: as many as are
+// dealt with in its time even where the pacer lets few requests through.
+const maxPromised = 25
+
+// promise is a follow-up that is stored, and the tasks that it is for.
+type promise struct {
+	id    string
+	tasks []*task
+}
+
+// promise stores the follow-ups that deactivate the tasks' authorizations. The
+// challenges may be accepted when it returns nil.
+func (r *run) promise(tasks []*task) (promises []promise, err error) {
+	now := time.Now()
+	for some := range slices.Chunk(tasks, maxPromised) {
+		f := probe.FollowUp{
+			ID:      fmt.Sprintf("%s-%d", r.ID, len(r.facts.FollowUps)+1),
+			Kind:    probe.FollowUpDeactivateAuthz,
+			Pair:    r.Pair.Pair,
+			Parent:  r.ID,
+			URL:     some[0].authz.URI,
+			Created: now,
+			Expires: now.Add(followUpLife),
+		}
+		for _, t := range some[1:] {
+			f.More = append(f.More, t.authz.URI)
+		}
+		if err := r.FollowUps.Add(f); err != nil {
+			r.settle(promises) // nothing was accepted
+			return nil, fail(probe.FailureLocal, "", "cannot store what is to be undone: "+quoted(err.Error()))
+		}
+		r.facts.FollowUps = append(r.facts.FollowUps, f)
+		promises = append(promises, promise{f.ID, some})
+	}
+	return promises, nil
+}
+
+// settle forgets the follow-ups with nothing left to do: none of their
+// authorizations can become valid. One that cannot be forgotten stays in the
+// facts, and will find out by itself.
+func (r *run) settle(promises []promise) {
+	for _, p := range promises {
+		open := slices.ContainsFunc(p.tasks, func(t *task) bool { return t.heard && !t.dead })
+		if !open && r.FollowUps.Drop(p.id) == nil {
+			r.facts.FollowUps = slices.DeleteFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == p.id })
+		}
+	}
+}
+
+// followDeactivateAuthz deactivates those of the follow-up's authorizations that
+// are valid. It succeeds where nothing is left to be done: an authorization that
+// is pending, in particular, is left alone. A follow-up that can never succeed is
 // dropped.
 func followDeactivateAuthz(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	url := r.FollowUp.URL
-	var a *acme.Authorization
+	urls := append([]string{r.FollowUp.URL}, r.FollowUp.More...)
+	authzs := make([]*acme.Authorization, len(urls)) // nil: the CA knows of none
 	err := r.step(probe.StepAuthorization, "", func() error {
-		got, ex, err := r.getAuthorization(ctx, probe.CallAuthz, url)
-		if f, ok := errors.AsType[*failure](err); ok && f.problem != "" && ex.Response.Status == http.StatusNotFound {
-			return nil // the CA, and not what stands before it, knows of none
-		}
-		a = got
-		return err
+		return r.parallel(len(urls), func(l *line, i int) error {
+			got, ex, err := l.getAuthorization(ctx, probe.CallAuthz, urls[i])
+			if f, ok := errors.AsType[*failure](err); ok && f.problem != "" && ex.Response.Status == http.StatusNotFound {
+				return nil // the CA, and not what stands before it, knows of none
+			}
+			authzs[i] = got
+			return err
+		})
 	})
-	if err != nil || a == nil || !isValid(a) {
+	authzs = slices.DeleteFunc(authzs, func(a *acme.Authorization) bool { return a == nil || !isValid(a) })
+	if err != nil || len(authzs) == 0 {
 		return err
 	}
-	err = r.deactivate(ctx, url, a.Identifier.Value)
+	err = r.deactivate(ctx, authzs)
 	if f, ok := errors.AsType[*failure](err); ok && f.Kind == probe.FailureUnsupported {
 		// No later attempt will do better. If it cannot be forgotten it is tried
 		// until it expires.

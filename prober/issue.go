@@ -2,18 +2,22 @@ package prober
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"golang.org/x/crypto/acme"
 
+	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
@@ -25,11 +29,12 @@ const maxFinalizations = 5
 // probeIssue has a certificate issued, downloads it and checks it.
 func probeIssue(ctx context.Context, r *run) error {
 	m := r.Pair.Module.Issue
-	names := randomNames(m.Names)
-	var key *ecdsa.PrivateKey
+	o := &order{names: orderNames(m.Names), profile: m.Profile}
+	var key crypto.Signer
 	var csr []byte
 	err := r.step(probe.StepSetup, "", func() (err error) {
-		key, csr, err = certificateRequest(names)
+		// Before anything of the CA's is timed: an RSA key can take seconds.
+		key, csr, err = certificateRequest(m.KeyType, o.names)
 		return err
 	})
 	if err != nil {
@@ -38,8 +43,7 @@ func probeIssue(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	o, err := r.authorize(ctx, names, m.Challenge, m.Authorization)
-	if err != nil {
+	if err := r.authorize(ctx, o, m.Challenge, m.Authorization); err != nil {
 		return err
 	}
 	var url string
@@ -59,7 +63,7 @@ func probeIssue(ctx context.Context, r *run) error {
 		return err
 	}
 	return r.step(probe.StepCertificate, "", func() error {
-		r.facts.Certificate = certificateFacts(chain, &key.PublicKey, names, time.Now())
+		r.facts.Certificate = certificateFacts(chain, key.Public(), o.names, time.Now())
 		if detail := failedChecks(r.facts.Certificate.Checks); detail != "" {
 			f := r.broken(objectCertificate, "%s", detail)
 			f.Kind = probe.FailureCertificate
@@ -69,19 +73,36 @@ func probeIssue(ctx context.Context, r *run) error {
 	})
 }
 
-// certificateRequest makes a new key and the request to certify it for the
-// names. The names are in the subjectAltName only: a common name holds 64
-// characters, and no more is asked of it.
-func certificateRequest(names []string) (*ecdsa.PrivateKey, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// certificateRequest makes a new key of that type and the request to certify it
+// for the names. The names are in the subjectAltName only: a common name holds
+// 64 characters, and no more is asked of it.
+func certificateRequest(keyType string, names []string) (crypto.Signer, []byte, error) {
+	key, err := generateKey(keyType)
 	if err != nil {
-		return nil, nil, fail(probe.FailureLocal, "", "cannot make the certificate's key")
+		return nil, nil, fail(probe.FailureLocal, "", "cannot make the certificate's key: "+quoted(err.Error()))
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names}, key)
+	template := &x509.CertificateRequest{}
+	template.DNSNames, template.IPAddresses = subjectNames(names)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err != nil {
 		return nil, nil, fail(probe.FailureLocal, "", "cannot make the certificate request: "+quoted(err.Error()))
 	}
 	return key, csr, nil
+}
+
+// generateKey makes a key of that type.
+func generateKey(keyType string) (crypto.Signer, error) {
+	switch keyType {
+	case config.KeyECDSAP256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case config.KeyECDSAP384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case config.KeyRSA2048:
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case config.KeyRSA4096:
+		return rsa.GenerateKey(rand.Reader, 4096)
+	}
+	return nil, fmt.Errorf("there is no key type %q", keyType)
 }
 
 // finalizeOrder finalizes the order and waits until it is valid (RFC 8555

@@ -152,14 +152,14 @@ func TestFinalizeFails(t *testing.T) {
 	}
 }
 
-// Several names in one order are each validated, and each is followed up.
+// Several names in one order are each validated, and one follow-up is for both.
 func TestIssueTwoNames(t *testing.T) {
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	req := b.request(probe.ProberIssue)
 	req.Pair.Module.Issue.Names.Count = 2
 	facts := Run(t.Context(), req)
 	wantSuccess(t, facts)
-	if len(facts.FollowUps) != 2 || facts.FollowUps[0].ID == facts.FollowUps[1].ID || len(facts.Visits) != 2 || len(facts.Certificate.Names) != 2 {
+	if len(facts.FollowUps) != 1 || len(facts.FollowUps[0].More) != 1 || len(facts.Visits) != 2 || len(facts.Certificate.Names) != 2 {
 		t.Errorf("follow-ups %v, visits %v, names %v", facts.FollowUps, facts.Visits, facts.Certificate.Names)
 	}
 }

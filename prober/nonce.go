@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -63,38 +64,51 @@ func (r *run) fetchNonce(ctx context.Context) error {
 
 // nonces stands before the session and answers the client's request for a nonce
 // from what is at hand: the nonce that was fetched in a step of its own, or the
-// one that came with a rejected nonce. It belongs to the run's goroutine.
+// one that came with a rejected nonce. It is safe for concurrent use.
 type nonces struct {
-	next  http.RoundTripper
-	spare string // empty: none
-	// pooled says that the directory's answer brought a nonce, which the client keeps.
-	pooled bool
+	next http.RoundTripper
+
+	mu    sync.Mutex // guards spare
+	spare string     // empty: none
 }
 
 // keep keeps the nonce in h, if there is one that is valid.
 func (n *nonces) keep(h http.Header) {
 	if v := h.Get(replayNonce); isBase64URL(v) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		n.spare = v
 	}
 }
 
+// take returns the nonce at hand, for one request; empty: there is none.
+func (n *nonces) take() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	nonce := n.spare
+	n.spare = ""
+	return nonce
+}
+
 // RoundTrip implements http.RoundTripper. Only requests for a nonce are HEAD.
 func (n *nonces) RoundTrip(req *http.Request) (*http.Response, error) {
-	if n.spare == "" || req.Method != http.MethodHead {
+	if req.Method != http.MethodHead {
 		return n.next.RoundTrip(req)
 	}
-	resp := &http.Response{
+	nonce := n.take()
+	if nonce == "" {
+		return n.next.RoundTrip(req)
+	}
+	return &http.Response{
 		Status:     "200 OK",
 		StatusCode: http.StatusOK,
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		Header:     http.Header{replayNonce: {n.spare}},
+		Header:     http.Header{replayNonce: {nonce}},
 		Body:       http.NoBody,
 		Request:    req,
-	}
-	n.spare = ""
-	return resp, nil
+	}, nil
 }
 
 // isBase64URL reports whether s is a non-empty string of base64url without

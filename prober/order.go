@@ -2,26 +2,29 @@ package prober
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/crypto/acme"
 
-	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// maxAuthorizations bounds the authorizations of an order, for each of its
-// names. "There may not be a 1:1 relationship" (RFC 8555 §7.1.3), but each
-// costs a request.
-const maxAuthorizations = 10
+// mostAuthorizations bounds the authorizations of an order for so many names.
+// "There may not be a 1:1 relationship" (RFC 8555 §7.1.3), but each costs a
+// request.
+func mostAuthorizations(names int) int { return max(10, 2*names) }
 
-// order is an order in progress.
+// maxChallenges bounds the challenges that an authorization offers.
+const maxChallenges = 50
+
+// order is an order in progress: what is asked for, and, once it is placed, what
+// the CA made of it.
 type order struct {
-	names    []string // what was asked for: lower case, in order
+	names    []string // as [orderNames] returns them
+	profile  string   // empty: the CA's default
 	url      string   // from new-order's Location: later answers may lack it
 	finalize string
 	urls     []string // of its authorizations
@@ -34,9 +37,10 @@ func probeOrder(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	var o *order
+	m := r.Pair.Module.Order
+	o := &order{names: orderNames(m.Names), profile: m.Profile}
 	err := r.step(probe.StepOrder, "", func() (err error) {
-		if o, err = r.newOrder(ctx, randomNames(r.Pair.Module.Order.Names)); err != nil {
+		if err := r.newOrder(ctx, o); err != nil {
 			return err
 		}
 		placed := *o
@@ -59,36 +63,41 @@ func probeOrder(ctx context.Context, r *run) error {
 	return err
 }
 
-// placeOrder is the step order: it places an order for the names.
-func (r *run) placeOrder(ctx context.Context, names []string) (o *order, err error) {
-	err = r.step(probe.StepOrder, "", func() error {
-		o, err = r.newOrder(ctx, names)
-		return err
-	})
-	return o, err
+// placeOrder is the step order: it places the order.
+func (r *run) placeOrder(ctx context.Context, o *order) error {
+	return r.step(probe.StepOrder, "", func() error { return r.newOrder(ctx, o) })
 }
 
-// newOrder places an order for the names (RFC 8555 §7.4).
-func (r *run) newOrder(ctx context.Context, names []string) (*order, error) {
+// newOrder places the order (RFC 8555 §7.4). One that was placed before is placed
+// anew.
+func (r *run) newOrder(ctx context.Context, o *order) error {
+	var options []acme.OrderOption
+	if o.profile != "" {
+		if _, offered := r.directory.Meta.Profiles[o.profile]; !offered {
+			// A CA refuses profiles that its directory does not list: there is nothing
+			// to be learnt from asking.
+			return fail(probe.FailureUnsupported, objectDirectory, fmt.Sprintf("the CA's directory offers no profile %q", o.profile))
+		}
+		options = append(options, acme.WithOrderIssuanceProfile(acme.ProfileName(o.profile)))
+	}
 	var placed *acme.Order
 	ex, err := r.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
-		placed, err = r.client.AuthorizeOrder(ctx, acme.DomainIDs(names...))
+		placed, err = r.client.AuthorizeOrder(ctx, identifiers(o.names), options...)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	o := &order{names: names, url: placed.URI}
-	if !isHTTPS(o.url) {
-		return nil, r.broken(objectOrder, "the Location of new-order's answer is not an absolute https URL")
+	if o.url = placed.URI; !isHTTPS(o.url) {
+		return r.broken(objectOrder, "the Location of new-order's answer is not an absolute https URL")
 	}
-	return o, r.checkOrder(o, placed, ex.Response.Body)
+	return r.checkOrder(o, placed, ex.Response.Body)
 }
 
 // getOrder reads the order at url by POST-as-GET.
-func (r *run) getOrder(ctx context.Context, url string) (o *acme.Order, ex *acmehttp.Exchange, err error) {
-	ex, err = r.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
-		o, err = r.client.GetOrder(ctx, url)
+func (l *line) getOrder(ctx context.Context, url string) (o *acme.Order, ex *acmehttp.Exchange, err error) {
+	ex, err = l.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
+		o, err = l.client.GetOrder(ctx, url)
 		return err
 	})
 	return o, ex, err
@@ -96,91 +105,111 @@ func (r *run) getOrder(ctx context.Context, url string) (o *acme.Order, ex *acme
 
 // checkOrder holds an order that is yet to be finalized against what was asked
 // for, and completes o with what it says.
-func (r *run) checkOrder(o *order, got *acme.Order, body []byte) error {
-	switch got.Status {
-	case acme.StatusPending, acme.StatusReady:
-	case acme.StatusInvalid:
-		return r.invalidOrder(body)
-	case acme.StatusProcessing, acme.StatusValid:
-		return r.broken(objectOrder, "the order is %s before it was finalized", got.Status)
-	default:
-		return r.broken(objectOrder, "the order has an unknown status %q", quoted(got.Status))
+func (l *line) checkOrder(o *order, got *acme.Order, body []byte) error {
+	if err := l.checkOrderStatus(got.Status, body); err != nil {
+		return err
 	}
 	ids := make([]string, len(got.Identifiers))
 	for i, id := range got.Identifiers {
-		if id.Type != "dns" {
-			return r.broken(objectOrder, "the order has an identifier of the type %q", quoted(id.Type))
+		name, ok := identifierName(id)
+		if !ok {
+			return l.broken(objectOrder, "the order has an identifier of the type %q", quoted(id.Type))
 		}
-		ids[i] = strings.ToLower(id.Value)
+		ids[i] = name
 	}
 	slices.Sort(ids)
 	if !slices.Equal(ids, o.names) {
-		return r.broken(objectOrder, "the order is for other identifiers than those that were ordered")
+		return l.broken(objectOrder, "the order is for other identifiers than those that were ordered")
 	}
 	if !isHTTPS(got.FinalizeURL) {
-		return r.broken(objectOrder, "the order's finalize is not an absolute https URL")
+		return l.broken(objectOrder, "the order's finalize is not an absolute https URL")
 	}
 	if len(got.AuthzURLs) == 0 {
-		return r.broken(objectOrder, "the order has no authorizations")
+		return l.broken(objectOrder, "the order has no authorizations")
 	}
-	if most := maxAuthorizations * len(o.names); len(got.AuthzURLs) > most {
-		return r.broken(objectOrder, "the order has %d authorizations, more than %d", len(got.AuthzURLs), most)
+	if most := mostAuthorizations(len(o.names)); len(got.AuthzURLs) > most {
+		return l.broken(objectOrder, "the order has %d authorizations, more than %d", len(got.AuthzURLs), most)
 	}
 	for i, url := range got.AuthzURLs {
 		if !isHTTPS(url) {
-			return r.broken(objectOrder, "the URL of an authorization of the order is not an absolute https URL")
+			return l.broken(objectOrder, "the URL of an authorization of the order is not an absolute https URL")
 		}
 		if slices.Contains(got.AuthzURLs[:i], url) {
-			return r.broken(objectOrder, "the order lists an authorization twice")
+			return l.broken(objectOrder, "the order lists an authorization twice")
 		}
+	}
+	if profile := orderProfile(body); profile != "" && o.profile != "" && profile != o.profile {
+		return l.broken(objectOrder, "the order has the profile %q, asked for was %q", quoted(profile), o.profile)
 	}
 	o.finalize, o.urls, o.status = got.FinalizeURL, got.AuthzURLs, got.Status
 	return nil
 }
 
+// checkOrderStatus reports a status that an order cannot have before it is
+// finalized, or from which nothing good comes (RFC 8555 §7.1.6).
+func (l *line) checkOrderStatus(status string, body []byte) error {
+	switch status {
+	case acme.StatusPending, acme.StatusReady:
+		return nil
+	case acme.StatusInvalid:
+		return l.invalidOrder(body)
+	case acme.StatusProcessing, acme.StatusValid:
+		return l.broken(objectOrder, "the order is %s before it was finalized", status)
+	}
+	return l.broken(objectOrder, "the order has an unknown status %q", quoted(status))
+}
+
+// orderProfile returns the profile that the order in body is said to have;
+// empty: none, as where the CA does not say.
+func orderProfile(body []byte) string {
+	var o struct {
+		Profile string `json:"profile"`
+	}
+	_ = json.Unmarshal(body, &o) // it was read before
+	return o.Profile
+}
+
 // invalidOrder is the failure of an order that turned invalid, with the problem
 // that is embedded in body, the order as it was read.
-func (r *run) invalidOrder(body []byte) *failure {
+func (l *line) invalidOrder(body []byte) *failure {
 	var o struct {
 		Error json.RawMessage `json:"error"`
 	}
 	_ = json.Unmarshal(body, &o) // it was read before
-	return r.invalid(objectOrder, "the order is invalid", o.Error)
+	return l.invalid(objectOrder, "the order is invalid", o.Error)
 }
 
 // invalid is the failure of an object that ended otherwise than hoped, with
 // the problem document that is embedded in it; nil: there is none.
-func (r *run) invalid(object, detail string, problem json.RawMessage) *failure {
-	f := r.broken(object, "%s", detail)
+func (l *line) invalid(object, detail string, problem json.RawMessage) *failure {
+	f := l.broken(object, "%s", detail)
 	f.Kind = probe.FailureObject
 	f.Problem = acmehttp.ParseProblem(problem)
 	return f
 }
 
 // readAuthorizations is the step authorization: it reads every authorization of
-// the order (RFC 8555 §7.5).
-func (r *run) readAuthorizations(ctx context.Context, o *order) (authzs []*acme.Authorization, err error) {
-	err = r.step(probe.StepAuthorization, "", func() error {
-		for _, url := range o.urls {
-			a, ex, err := r.getAuthorization(ctx, "", url)
+// the order (RFC 8555 §7.5), in the order's order.
+func (r *run) readAuthorizations(ctx context.Context, o *order) ([]*acme.Authorization, error) {
+	authzs := make([]*acme.Authorization, len(o.urls))
+	err := r.step(probe.StepAuthorization, "", func() error {
+		return r.parallel(len(o.urls), func(l *line, i int) error {
+			a, ex, err := l.getAuthorization(ctx, "", o.urls[i])
 			if err != nil {
 				return err
 			}
-			if err := r.checkAuthorization(o, a, ex.Response); err != nil {
-				return err
-			}
-			authzs = append(authzs, a)
-		}
-		return nil
+			authzs[i] = a
+			return l.checkAuthorization(o, a, ex.Response)
+		})
 	})
 	return authzs, err
 }
 
 // getAuthorization reads the authorization at url by POST-as-GET. The call is
 // empty where an order taught the URL.
-func (r *run) getAuthorization(ctx context.Context, call probe.CallName, url string) (a *acme.Authorization, ex *acmehttp.Exchange, err error) {
-	ex, err = r.exchange(ctx, acmehttp.Exchange{Call: call}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
-		a, err = r.client.GetAuthorization(ctx, url)
+func (l *line) getAuthorization(ctx context.Context, call probe.CallName, url string) (a *acme.Authorization, ex *acmehttp.Exchange, err error) {
+	ex, err = l.exchange(ctx, acmehttp.Exchange{Call: call}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
+		a, err = l.client.GetAuthorization(ctx, url)
 		return err
 	})
 	return a, ex, err
@@ -188,33 +217,34 @@ func (r *run) getAuthorization(ctx context.Context, call probe.CallName, url str
 
 // checkAuthorization reports an authorization that is neither pending nor
 // valid, or not for a name of the order.
-func (r *run) checkAuthorization(o *order, a *acme.Authorization, resp *acmehttp.Response) error {
-	if err := r.checkAuthorizationStatus(a.Status, resp); err != nil {
-		return err
+func (l *line) checkAuthorization(o *order, a *acme.Authorization, resp *acmehttp.Response) error {
+	name, ok := authorizedName(a)
+	if _, ordered := slices.BinarySearch(o.names, name); !ok || !ordered {
+		return l.broken(objectAuthorization, "the authorization is for an identifier that was not ordered")
 	}
-	if a.Identifier.Type != "dns" || a.Wildcard || !slices.Contains(o.names, strings.ToLower(a.Identifier.Value)) {
-		return r.broken(objectAuthorization, "the authorization is for an identifier that was not ordered")
+	if len(a.Challenges) > maxChallenges {
+		return l.broken(objectAuthorization, "the authorization has %d challenges, more than %d", len(a.Challenges), maxChallenges).of(name)
 	}
-	return nil
+	return l.checkAuthorizationStatus(name, a.Status, resp)
 }
 
 // checkAuthorizationStatus reports a status from which nothing good comes (RFC
 // 8555 §7.1.6).
-func (r *run) checkAuthorizationStatus(status string, resp *acmehttp.Response) error {
+func (l *line) checkAuthorizationStatus(name, status string, resp *acmehttp.Response) error {
 	switch status {
 	case acme.StatusPending, acme.StatusValid:
 		return nil
 	case acme.StatusInvalid:
 		object, problem := challengeProblem(resp.Body)
-		f := r.invalid(object, "the authorization is invalid", problem)
+		f := l.invalid(object, "the authorization is invalid", problem).of(name)
 		f.dead = true
 		return f
 	case acme.StatusDeactivated, acme.StatusExpired, acme.StatusRevoked:
-		f := r.invalid(objectAuthorization, "the authorization is "+status, nil)
+		f := l.invalid(objectAuthorization, "the authorization is "+status, nil).of(name)
 		f.dead = true
 		return f
 	}
-	return r.broken(objectAuthorization, "the authorization has an unknown status %q", quoted(status))
+	return l.broken(objectAuthorization, "the authorization has an unknown status %q", quoted(status)).of(name)
 }
 
 // challengeProblem returns the problem document of a challenge in body, an
@@ -233,15 +263,4 @@ func challengeProblem(body []byte) (object string, problem json.RawMessage) {
 		}
 	}
 	return objectAuthorization, nil
-}
-
-// randomNames returns names that nobody has used before, sorted.
-func randomNames(n config.Names) []string {
-	names := make([]string, max(n.Count, 1))
-	for i := range names {
-		// 20 characters of base32 are 100 random bits.
-		names[i] = strings.ToLower(rand.Text()[:20] + "." + n.Zone)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -15,7 +15,7 @@ import (
 func TestRandomNames(t *testing.T) {
 	seen := map[string]bool{}
 	for range 20 {
-		list := randomNames(config.Names{Zone: "probe.example", Count: 2})
+		list := orderNames(config.Names{Zone: "probe.example", Count: 2})
 		if len(list) != 2 || !slices.IsSorted(list) {
 			t.Fatalf("names %v", list)
 		}
@@ -72,7 +72,9 @@ func TestOrderBroken(t *testing.T) {
 		{"http authorization", "new-order", fakeca.Fault{Edit: set("authorizations", []string{"http://ca.example/"})}, probe.FailureProtocol, "order", "not an absolute https URL"},
 		{"an authorization twice", "new-order", fakeca.Fault{Edit: set("authorizations", []string{many[0], many[0]})}, probe.FailureProtocol, "order", "twice"},
 		{"other name", "new-order", fakeca.Fault{Edit: set("identifiers", id("dns", "other.example"))}, probe.FailureProtocol, "order", "other identifiers"},
-		{"other type", "new-order", fakeca.Fault{Edit: set("identifiers", id("ip", "192.0.2.1"))}, probe.FailureProtocol, "order", `type "ip"`},
+		{"other type", "new-order", fakeca.Fault{Edit: set("identifiers", id("email", "a@probe.example"))}, probe.FailureProtocol, "order", `type "email"`},
+		{"an address", "new-order", fakeca.Fault{Edit: set("identifiers", id("ip", "192.0.2.1"))}, probe.FailureProtocol, "order", "other identifiers"},
+		{"an address that is none", "new-order", fakeca.Fault{Edit: set("identifiers", id("ip", "probe.example"))}, probe.FailureProtocol, "order", `type "ip"`},
 		{"no names", "new-order", fakeca.Fault{Edit: fakeca.Without("identifiers")}, probe.FailureProtocol, "order", "other identifiers"},
 		{"refused", "new-order", fakeca.Fault{Problem: &fakeca.Problem{Type: "rateLimited", Status: 429}}, probe.FailureCall, "", "new-order answered HTTP 429 rateLimited"},
 		{"changed", "order", fakeca.Fault{Edit: set("authorizations", many[:1])}, probe.FailureProtocol, "order", "other authorizations"},

@@ -12,21 +12,23 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// run is one run in progress. It belongs to one goroutine.
+// run is one run in progress. It belongs to one goroutine, its owner, who alone
+// begins steps and records facts. Work on several authorizations at a time goes
+// through [line.parallel] and returns values.
 type run struct {
 	Request
-	facts   probe.Facts
-	current probe.StepName // the step that was begun last
+	line  // the owner's
+	facts probe.Facts
 
-	client *acme.Client
-	nonces *nonces
 	// directory is what was last read, with the URLs that facts leave out.
 	directory directory
+	// pooled says that the directory's answer brought a nonce, which the client keeps.
+	pooled bool
 }
 
 // newRun returns a run that has not begun.
 func newRun(req Request) *run {
-	r := &run{Request: req, current: probe.StepSetup}
+	r := &run{Request: req, line: line{http: req.HTTP, current: probe.StepSetup, last: -1}}
 	r.facts.Steps = make([]probe.Step, 0, len(probe.Steps()))
 	r.nonces = &nonces{next: req.HTTP}
 	// A copy of the session's client, with the nonces at hand put before it.
@@ -96,7 +98,7 @@ func (r *run) connect(ctx context.Context, required []string) error {
 	if err := r.readDirectory(ctx, required); err != nil {
 		return err
 	}
-	if r.nonces.pooled {
+	if r.pooled {
 		return nil // the directory's answer brought one
 	}
 	return r.fetchNonce(ctx)

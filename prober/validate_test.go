@@ -237,8 +237,8 @@ func TestAuthorizedAlready(t *testing.T) {
 			if err := r.begin(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			o, err := r.authorize(t.Context(), []string{name}, probe.HTTP01, config.AuthorizationReuse)
-			if err != nil {
+			o := &order{names: []string{name}}
+			if err := r.authorize(t.Context(), o, probe.HTTP01, config.AuthorizationReuse); err != nil {
 				t.Fatal(err)
 			}
 			calls := names(r.HTTP.Calls())

@@ -21,12 +21,14 @@ type Exchange struct {
 	// CallIndex is the index in Session.Calls of the last call that is not a
 	// nonce fetched on the way, -1 before any. (NewExchange sets it.)
 	CallIndex int
+	// NonceIndex is the index of the last nonce fetched on the way, -1 before any.
+	NonceIndex int
 }
 
 // NewExchange returns an Exchange of step, in which no call has been made yet.
 // An empty call leaves the naming to the URLs.
 func NewExchange(step probe.StepName, call probe.CallName) *Exchange {
-	return &Exchange{Step: step, Call: call, CallIndex: -1}
+	return &Exchange{Step: step, Call: call, CallIndex: -1, NonceIndex: -1}
 }
 
 // Response is an answer as it was read. Nothing in it may be changed.

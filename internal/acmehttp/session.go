@@ -105,7 +105,11 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 	}
 	r.index = len(s.records)
 	s.records = append(s.records, r)
-	if e != nil && !onTheWay {
+	switch {
+	case e == nil:
+	case onTheWay:
+		e.NonceIndex = r.index
+	default:
 		e.CallIndex = r.index
 	}
 	r.call.Start = s.clock.elapsed()

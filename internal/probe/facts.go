@@ -44,11 +44,17 @@ type Failure struct {
 	// Object is "order", "authorization", "challenge", "directory",
 	// "certificate" or empty: what Problem or Detail is about.
 	Object string `json:"object,omitempty"`
+	// Identifier is the name that it is about, a wildcard with its "*."; empty:
+	// the run as a whole.
+	Identifier string `json:"identifier,omitempty"`
 	// Problem is the problem document embedded in Object; that of a failed
 	// exchange is in the Call.
 	Problem *Problem `json:"problem,omitempty"`
 	// Detail says in words what was wrong, bounded and scrubbed.
 	Detail string `json:"detail,omitempty"`
+	// Advice says what to do about it, where that is known better than by the
+	// reason alone; a clause without a full stop.
+	Advice string `json:"advice,omitempty"`
 }
 
 // Directory is what a directory said (RFC 8555 §7.1.1).
@@ -172,7 +178,8 @@ type FollowUp struct {
 	Pair
 	// Parent is the ID of the run whose side effect it is.
 	Parent  string    `json:"parent"`
-	URL     string    `json:"url"` // of the authorization
+	URL     string    `json:"url"`            // of the authorization
+	More    []string  `json:"more,omitempty"` // URLs of further authorizations
 	Created time.Time `json:"created"`
 	// NotBefore is when it may next be tried; zero: at once.
 	NotBefore time.Time `json:"not_before,omitzero"`

@@ -1,0 +1,201 @@
+package prober
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// maxToken bounds a challenge's token, in bytes: it becomes a file name.
+const maxToken = 200
+
+// task is one authorization to be made valid, by one challenge. While several
+// are worked on at a time, the line that works on one owns it.
+type task struct {
+	name      string // a wildcard with its "*."
+	authz     *acme.Authorization
+	challenge *acme.Challenge
+
+	withdraw func() []probe.Visit // nil: the answer is not published
+	// heard says that the CA may have taken the challenge for accepted, dead that
+	// the authorization can never be valid again.
+	heard, dead bool
+	// validated says that the CA has validated by the time it answered.
+	validated bool
+	// retryAfter is what the answer asked for; 0: nothing.
+	retryAfter time.Duration
+	// problem is what the CA said last of why the challenge is not valid yet; nil:
+	// nothing.
+	problem *probe.Problem
+}
+
+// solve has the CA validate the names of pending authorizations, at least one.
+// With undo, the authorizations that come of it are left to follow-ups to
+// deactivate.
+func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization, typ probe.ChallengeType, undo bool) error {
+	tasks := make([]*task, len(authzs))
+	names := make([]string, len(authzs))
+	for i, a := range authzs {
+		names[i], _ = authorizedName(a)
+		c, err := r.choose(a, typ)
+		if err != nil {
+			return err
+		}
+		tasks[i] = &task{name: names[i], authz: a, challenge: c}
+	}
+	defer func() {
+		for _, t := range tasks {
+			if t.withdraw != nil {
+				r.facts.Visits = append(r.facts.Visits, t.withdraw()...)
+			}
+		}
+	}()
+	var promises []promise
+	err := r.step(probe.StepSetup, about(names), func() (err error) {
+		if undo {
+			if promises, err = r.promise(tasks); err != nil {
+				return err
+			}
+		}
+		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i], typ) })
+	})
+	if err == nil {
+		err = r.step(probe.StepValidation, about(names), func() error { return r.validate(ctx, o, tasks) })
+	}
+	if err != nil {
+		r.settle(promises)
+	}
+	return err
+}
+
+// choose returns the challenge of that type.
+func (r *run) choose(a *acme.Authorization, typ probe.ChallengeType) (*acme.Challenge, error) {
+	name, _ := authorizedName(a)
+	i := slices.IndexFunc(a.Challenges, func(c *acme.Challenge) bool { return c.Type == string(typ) })
+	if i < 0 {
+		f := r.broken(objectAuthorization, "the CA offers no %s challenge", typ).of(name)
+		f.Kind = probe.FailureUnsupported
+		return nil, f
+	}
+	c := a.Challenges[i]
+	if !isHTTPS(c.URI) {
+		return nil, r.broken(objectChallenge, "the challenge's url is not an absolute https URL").of(name)
+	}
+	if !isBase64URL(c.Token) || len(c.Token) > maxToken {
+		return nil, r.broken(objectChallenge, "the challenge's token is not a string of base64url of at most %d bytes", maxToken).of(name)
+	}
+	return c, nil
+}
+
+// present publishes the answer to a challenge. It changes nothing but t.
+func (r *run) present(ctx context.Context, t *task, typ probe.ChallengeType) error {
+	answer, err := r.client.HTTP01ChallengeResponse(t.challenge.Token) // RFC 8555 §8.1: the same for every type
+	if err == nil {
+		t.withdraw, err = r.Solver.Present(ctx, probe.Challenge{
+			Type:             typ,
+			Identifier:       t.authz.Identifier.Value,
+			Token:            t.challenge.Token,
+			KeyAuthorization: answer,
+			Start:            r.Start,
+		})
+	}
+	if err != nil {
+		return fail(probe.FailureLocal, objectChallenge, "cannot publish the answer: "+quoted(err.Error())).of(t.name)
+	}
+	return nil
+}
+
+// validate accepts the challenges (RFC 8555 §7.5.1) and waits until their
+// authorizations are valid.
+func (r *run) validate(ctx context.Context, o *order, tasks []*task) error {
+	err := r.parallel(len(tasks), func(l *line, i int) error {
+		t := tasks[i]
+		status, err := l.accept(ctx, t)
+		switch {
+		case err != nil || status == acme.StatusPending || status == acme.StatusProcessing:
+			return err
+		case status == acme.StatusValid && len(tasks) > 1:
+			t.validated = true // the order will tell if it is not so
+			return nil
+		}
+		// The CA validated while we waited for its answer, as step-ca does. The
+		// authorization is the one to say so.
+		_, t.retryAfter, err = l.look(ctx, t)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(tasks) == 1 {
+		return r.awaitAuthorization(ctx, tasks[0])
+	}
+	return r.awaitReady(ctx, o, tasks)
+}
+
+// accept tells the CA that the challenge may be validated. It returns the
+// challenge's status, invalid for one that has an error.
+func (l *line) accept(ctx context.Context, t *task) (status string, err error) {
+	t.heard = true // until it is known better
+	var answer *acme.Challenge
+	ex, err := l.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
+		answer, err = l.client.Accept(ctx, &acme.Challenge{URI: t.challenge.URI})
+		return err
+	})
+	if f, ok := errors.AsType[*failure](err); ok {
+		t.heard = !f.unheard
+		return "", f.of(t.name)
+	}
+	t.retryAfter = l.retryAfter(ex)
+	if answer.Error != nil {
+		return acme.StatusInvalid, nil
+	}
+	return answer.Status, nil
+}
+
+// look reads a task's authorization once, and reports what failed. The status
+// is empty when the authorization is valid, and the task has been validated.
+func (l *line) look(ctx context.Context, t *task) (status string, retryAfter time.Duration, err error) {
+	got, ex, err := l.getAuthorization(ctx, "", t.authz.URI)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := l.checkAuthorizationStatus(t.name, got.Status, ex.Response); err != nil {
+		f, ok := errors.AsType[*failure](err)
+		t.dead = ok && f.dead
+		return "", 0, err
+	}
+	if isValid(got) {
+		t.validated = true
+		return "", 0, nil
+	}
+	// While it tries again a CA tells in the challenge why (RFC 8555 §8.2).
+	_, problem := challengeProblem(ex.Response.Body)
+	t.problem = acmehttp.ParseProblem(problem)
+	return got.Status, l.retryAfter(ex), l.checkChallenge(t, got, ex.Response)
+}
+
+// checkChallenge reports a challenge that failed although its authorization is
+// still pending. A challenge that has an error and is no longer processing will
+// not be tried again without a new request (RFC 8555 §8.2); step-ca leaves it
+// pending then.
+func (l *line) checkChallenge(t *task, a *acme.Authorization, resp *acmehttp.Response) error {
+	for _, c := range a.Challenges {
+		if c.URI != t.challenge.URI {
+			continue
+		}
+		switch {
+		case c.Status == acme.StatusInvalid,
+			c.Status == acme.StatusPending && c.Error != nil:
+			_, problem := challengeProblem(resp.Body)
+			return l.invalid(objectChallenge, fmt.Sprintf("the challenge is %s and has an error", c.Status), problem).of(t.name)
+		}
+	}
+	return nil
+}
