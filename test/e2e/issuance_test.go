@@ -29,7 +29,7 @@ var authorities = []struct {
 func TestIssuance(t *testing.T) {
 	t.Parallel()
 	for _, authority := range authorities {
-		for _, module := range []string{"issue_http", "issue_dns"} {
+		for _, module := range []string{"issue_http", "issue_dns", "issue_alpn"} {
 			t.Run(authority.name+"/"+module, func(t *testing.T) {
 				t.Parallel()
 				ports := parts.NewPorts(t)

@@ -41,8 +41,10 @@ targets:
       validate: 0s
       issue_http: 0s
       issue_dns: 0s
+      issue_alpn: 0s
 responders:
   http: {listen_address: "%[3]s"}
+  tls_alpn: {listen_address: "%[5]s"}
   dns:
     listen_address: "%[4]s"
     zones: [acme-probe.example]
@@ -52,6 +54,7 @@ modules:
   validate: {prober: validate, timeout: 60s, validate: {challenge: http-01}}
   issue_http: {prober: issue, timeout: 60s, issue: {challenge: http-01}}
   issue_dns: {prober: issue, timeout: 60s, issue: {challenge: dns-01}}
+  issue_alpn: {prober: issue, timeout: 60s, issue: {challenge: tls-alpn-01}}
 `
 
 // Exporter is acme_exporter with a configuration and a state directory. It may
@@ -72,7 +75,8 @@ func NewExporter(tb testing.TB, p Ports, ca CA) *Exporter {
 	e := &Exporter{tb: tb, dir: tb.TempDir(), address: process.Loopback(freePort(tb, "tcp"))}
 	e.URL = "http://" + e.address
 	write(tb, e.ConfigFile(), fmt.Appendf(nil, configuration,
-		ca.DirectoryURL, ca.RootFile, process.Loopback(p.HTTP), process.Loopback(p.DNS)))
+		ca.DirectoryURL, ca.RootFile, process.Loopback(p.HTTP), process.Loopback(p.DNS),
+		process.Loopback(p.TLS)))
 	return e
 }
 

@@ -34,6 +34,7 @@ func StartPebble(tb testing.TB, p Ports, flags ...string) *Pebble {
 	cmd := exec.Command(caBinary.build(tb), append([]string{
 		"-root=" + rootFile,
 		"-http-port=" + strconv.Itoa(p.HTTP),
+		"-tls-port=" + strconv.Itoa(p.TLS),
 		"-resolver=" + process.Loopback(p.DNS),
 	}, flags...)...)
 	// It ends when the test process does, however that ends.

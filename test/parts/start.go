@@ -20,12 +20,12 @@ const Timeout = 60 * time.Second
 
 // Ports are where acme_exporter's responders listen, on 127.0.0.1. A CA has to
 // know them before acme_exporter runs.
-type Ports struct{ HTTP, DNS int }
+type Ports struct{ HTTP, TLS, DNS int }
 
 // NewPorts finds ports that are free.
 func NewPorts(tb testing.TB) Ports {
 	tb.Helper()
-	return Ports{HTTP: freePort(tb, "tcp"), DNS: freePort(tb, "tcp", "udp")}
+	return Ports{HTTP: freePort(tb, "tcp"), TLS: freePort(tb, "tcp"), DNS: freePort(tb, "tcp", "udp")}
 }
 
 func freePort(tb testing.TB, networks ...string) int {

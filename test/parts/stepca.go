@@ -61,6 +61,7 @@ func stepCACommand(binary, dir, configuration string, p Ports) *exec.Cmd {
 	cmd := exec.Command(binary,
 		"--quiet", "--insecure",
 		"--acme-http-port", strconv.Itoa(p.HTTP),
+		"--acme-tls-port", strconv.Itoa(p.TLS),
 		"--resolver", process.Loopback(p.DNS),
 		configuration)
 	// Its own files are beside ours, not in somebody's home.
