@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"golang.org/x/crypto/acme"
 
@@ -28,86 +29,124 @@ func probeAccount(ctx context.Context, r *run) error {
 }
 
 // useAccount signs the requests that follow with the target's account. That is
-// a step only where the account has to be created.
+// a step only where something has to be done about the account first.
 func (r *run) useAccount(ctx context.Context) error {
-	account, err := r.Accounts.Account(ctx, func(ctx context.Context, key crypto.Signer) (url string, err error) {
-		err = r.step(probe.StepAccount, "", func() error {
-			url, err = r.register(ctx, key)
-			return err
+	account, err := r.Accounts.Read()
+	if err == nil && !r.ready(&account) {
+		err = r.changeAccount(ctx, func(ctx context.Context, c *accountChange) error {
+			defer func() { account = c.Account }()
+			if r.ready(&c.Account) {
+				return nil // by somebody else, while we waited
+			}
+			return r.step(probe.StepAccount, "", func() error { return c.prepare(ctx) })
 		})
-		return url, err
-	})
-	if err != nil {
-		if _, ok := errors.AsType[*failure](err); ok {
-			return err
-		}
-		r.current = probe.StepSetup
-		if ctx.Err() != nil {
-			return r.over(ctx, "", "the time was over while another run created the account")
-		}
-		return fail(probe.FailureLocal, "", "the account's key: "+quoted(err.Error()))
 	}
-	// With the key identifier set the client does not look for it by a request
-	// of its own, whose error it would swallow.
-	r.client.Key, r.client.KID = account.Key, acme.KeyID(account.URL)
+	if err != nil {
+		return r.accountError(ctx, err)
+	}
+	r.account = account
+	r.sign(account.Key, account.Record.AccountURL)
 	return nil
 }
 
-// register creates the account of the key (RFC 8555 §7.3), or finds the one
-// that the CA has for it already. It returns the account's URL.
-func (r *run) register(ctx context.Context, key crypto.Signer) (string, error) {
-	cfg := &r.Pair.Target.Account
-	if r.directory.Meta.Terms != "" && !cfg.AgreeToTerms {
-		return "", fail(probe.FailureClient, "",
-			"the CA has terms of service: an account is created only with agree_to_terms: true in the target's account section")
-	}
-	account := &acme.Account{Contact: cfg.Contact}
-	switch binding := cfg.ExternalAccountBinding; {
-	case binding != nil:
-		mac, err := binding.Key()
-		if err != nil {
-			return "", fail(probe.FailureClient, "", "the key of the external account binding cannot be read")
-		}
-		account.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: binding.KeyID, Key: mac}
-	case r.directory.Meta.ExternalAccount:
-		return "", fail(probe.FailureClient, "",
-			"the CA requires an external account binding and the target's account section has no external_account_binding")
-	}
-	r.client.Key = key
-	ex, err := r.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) error {
-		_, err := r.client.Register(ctx, account, acme.AcceptTOS)
-		if errors.Is(err, acme.ErrAccountAlreadyExists) {
-			// "the server MUST return a response with status code 200 (OK) and
-			// provide the URL of that account" (RFC 8555 §7.3.1).
-			return nil
-		}
+// ready reports whether requests can be signed with the account as it is.
+func (r *run) ready(a *Account) bool {
+	return a.Key != nil && a.Staged == nil && a.Record.DirectoryURL == r.Pair.Target.DirectoryURL &&
+		a.Record.AccountURL != "" && a.Record.Status == "" && slices.Equal(a.Record.Contact, r.Pair.Target.Account.Contact)
+}
+
+// sign has the requests that follow signed by the key of the account at url.
+// With the key identifier set the client does not look for it by a request of
+// its own, whose error it would swallow.
+func (r *run) sign(key crypto.Signer, url string) {
+	r.client.Key, r.client.KID = key, acme.KeyID(url)
+}
+
+// accountError returns the failure that err is, or stands for.
+func (r *run) accountError(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*failure](err); ok {
 		return err
-	})
-	if err != nil {
-		return "", err
 	}
-	url := string(r.client.KID)
-	if !isHTTPS(url) {
-		return "", r.broken("", "the Location of new-account's answer is not an absolute https URL")
+	r.current = probe.StepSetup
+	if ctx.Err() != nil {
+		return r.over(ctx, "", "the time was over while somebody else worked on the account")
 	}
-	return url, r.checkAccount(ex.Response)
+	return fail(probe.FailureLocal, "", "the account's files: "+quoted(err.Error()))
 }
 
 // checkAccount reports an account that can order nothing (RFC 8555 §7.1.6).
 func (r *run) checkAccount(resp *acmehttp.Response) error {
+	status, err := r.readAccount(resp)
+	if err != nil {
+		return err
+	}
+	switch status {
+	case acme.StatusValid:
+		return nil
+	case acme.StatusDeactivated, acme.StatusRevoked:
+		f := r.broken("", "the account is %s", status)
+		f.Kind, f.Advice = probe.FailureClient, r.command("register", "--new-key")+" makes a new one"
+		return f
+	}
+	return r.broken("", "the account has an unknown status %q", quoted(status))
+}
+
+// readAccount returns the status of an account.
+func (r *run) readAccount(resp *acmehttp.Response) (status string, err error) {
 	var account struct {
 		Status string `json:"status"`
 	}
 	if err := json.Unmarshal(resp.Body, &account); err != nil {
-		return r.broken("", "the account cannot be read: %s", quoted(err.Error()))
+		return "", r.broken("", "the account cannot be read: %s", quoted(err.Error()))
 	}
-	switch account.Status {
-	case acme.StatusValid:
-		return nil
-	case acme.StatusDeactivated, acme.StatusRevoked:
-		f := r.broken("", "the account is %s", account.Status)
-		f.Kind = probe.FailureClient
-		return f
+	return account.Status, nil
+}
+
+// command returns what to type for an account command on the run's target.
+func (r *run) command(name string, flags ...string) string {
+	text := "`acme_exporter account " + name + " " + r.Pair.Pair.Target
+	for _, f := range flags {
+		text += " " + f
 	}
-	return r.broken("", "the account has an unknown status %q", quoted(account.Status))
+	return text + "`"
+}
+
+// explain says more of a refused request that a run has failed with: an account
+// that the CA does not know, or a cause that has nothing to do with the CA, when
+// the account has been given another key, or given up, since the run took it.
+func (r *run) explain() {
+	f := r.facts.Failure
+	call, ok := r.HTTP.Call(f.Call)
+	if f.Kind != probe.FailureCall || !ok || call.Problem == nil || call.Status >= 500 || r.client.KID == "" {
+		return
+	}
+	if r.replaced() {
+		f.Kind, f.Detail = probe.FailureLocal, "the account's key was replaced during the run"
+		return
+	}
+	if call.Problem.Type == "accountDoesNotExist" && f.Advice == "" {
+		f.Advice = r.reregister()
+	}
+}
+
+// replaced reports whether the account is not the one any more that useAccount
+// has found.
+func (r *run) replaced() bool {
+	if r.account.Key == nil {
+		return false
+	}
+	now, err := r.Accounts.Read()
+	if err != nil || now.Key == nil {
+		return false
+	}
+	return now.Record.Status != "" || !same(now.Key, r.account.Key) || !same(now.Staged, r.account.Staged)
+}
+
+// same reports whether two keys are one, or none.
+func same(a, b crypto.Signer) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	key, ok := a.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && key.Equal(b.Public())
 }

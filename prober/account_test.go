@@ -2,7 +2,6 @@ package prober
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"net/http"
 	"os"
@@ -29,11 +28,12 @@ func TestAccount(t *testing.T) {
 	wantList(t, "steps", steps(second), []string{"directory", "nonce", "account"})
 
 	// A CA that has an account for the key already gives its URL.
-	url := b.account.account.URL
-	b.account.account.URL = ""
-	wantSuccess(t, b.run(probe.ProberAccount))
-	if b.account.account.URL != url {
-		t.Errorf("account %q, want %q", b.account.account.URL, url)
+	url := b.account.record(t).AccountURL
+	b.account.edit(func(a *Account) { a.Record = AccountRecord{} })
+	third := b.run(probe.ProberAccount)
+	wantSuccess(t, third)
+	if got := b.account.record(t).AccountURL; got != url {
+		t.Errorf("account %q, want %q", got, url)
 	}
 }
 
@@ -99,8 +99,8 @@ func TestAccountFails(t *testing.T) {
 		{name: "odd", known: true, call: probe.CallAccount, fault: fakeca.Fault{Edit: fakeca.Set("status", "odd")}, step: probe.StepAccount, kind: probe.FailureProtocol, detail: `unknown status "odd"`},
 		{name: "HTML", known: true, call: probe.CallAccount, fault: fakeca.Fault{HTML: true}, step: probe.StepAccount, kind: probe.FailureProtocol, detail: "the account cannot be read"},
 		{name: "forgotten", known: true, prepare: func(b *bench) { b.ca.ForgetAccounts() }, step: probe.StepAccount, kind: probe.FailureCall, detail: "accountDoesNotExist"},
-		{name: "no key", accounts: failing{gone}, step: probe.StepSetup, kind: probe.FailureLocal, detail: "the account's key: disk: no such file"},
-		{name: "waiting", accounts: waiting{}, step: probe.StepSetup, kind: probe.FailureTimeout, detail: "another run created the account"},
+		{name: "no key", accounts: failing{gone}, step: probe.StepSetup, kind: probe.FailureLocal, detail: "the account's files: disk: no such file"},
+		{name: "waiting", accounts: waiting{}, step: probe.StepSetup, kind: probe.FailureTimeout, detail: "somebody else worked on the account"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, fakeca.Options{Terms: "https://ca.example/terms"})
@@ -124,19 +124,4 @@ func TestAccountFails(t *testing.T) {
 			wantFailure(t, Run(ctx, req), tt.step, tt.kind, "", tt.detail)
 		})
 	}
-}
-
-// failing is an Accounts that cannot read its files.
-type failing struct{ err error }
-
-func (f failing) Account(context.Context, func(context.Context, crypto.Signer) (string, error)) (Account, error) {
-	return Account{}, f.err
-}
-
-// waiting is an Accounts that another run keeps busy.
-type waiting struct{}
-
-func (waiting) Account(ctx context.Context, _ func(context.Context, crypto.Signer) (string, error)) (Account, error) {
-	<-ctx.Done()
-	return Account{}, ctx.Err()
 }

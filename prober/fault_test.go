@@ -197,10 +197,17 @@ func request(t *testing.T, ca *fakeca.CA, url string, p probe.Prober) prober.Req
 // account is created in each run.
 type account struct{ key crypto.Signer }
 
-func (a account) Account(ctx context.Context, register func(context.Context, crypto.Signer) (string, error)) (prober.Account, error) {
-	url, err := register(ctx, a.key)
-	return prober.Account{Key: a.key, URL: url}, err
+func (account) Read() (prober.Account, error) { return prober.Account{}, nil }
+
+func (a account) Change(ctx context.Context, change func(context.Context, prober.Account, prober.AccountWriter) error) error {
+	return change(ctx, prober.Account{Key: a.key, Made: true}, a)
 }
+
+func (account) Save(prober.AccountRecord) error { return nil }
+
+func (account) StageKey() (crypto.Signer, error) { return nil, errors.ErrUnsupported }
+
+func (account) SettleKey(bool) error { return errors.ErrUnsupported }
 
 // solver publishes nothing, or fails.
 type solver struct{ err error }

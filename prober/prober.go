@@ -5,7 +5,6 @@ package prober
 
 import (
 	"context"
-	"crypto"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -65,21 +64,6 @@ func Run(ctx context.Context, req Request) probe.Facts {
 	r.facts.Calls = req.HTTP.Calls()
 	r.facts.API = req.HTTP.APICertificate()
 	return r.facts
-}
-
-// Account is what signed requests are signed with.
-type Account struct {
-	Key crypto.Signer
-	URL string // the key identifier, RFC 8555 §6.2
-}
-
-// Accounts keeps the account of the run's target.
-type Accounts interface {
-	// Account returns it. If the CA is not known to have one it calls register,
-	// for one run at a time however many of the target's ask, with the durable
-	// key, and keeps the URL that register returns. An error of register comes
-	// back unwrapped.
-	Account(ctx context.Context, register func(context.Context, crypto.Signer) (url string, err error)) (Account, error)
 }
 
 // Solver publishes answers to challenges.

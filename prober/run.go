@@ -22,6 +22,8 @@ type run struct {
 
 	// directory is what was last read, with the URLs that facts leave out.
 	directory directory
+	// account is what useAccount has found.
+	account Account
 	// pooled says that the directory's answer brought a nonce, which the client keeps.
 	pooled bool
 }
@@ -53,6 +55,7 @@ func (r *run) run(ctx context.Context, do prober) {
 	}()
 	if err := do(ctx, r); err != nil {
 		r.fail(err)
+		r.explain()
 	}
 }
 

@@ -2,10 +2,6 @@ package prober
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -147,32 +143,6 @@ func (b *bench) Add(f probe.FollowUp) error {
 func (b *bench) Drop(string) error {
 	b.add("drop")
 	return nil
-}
-
-// accounts is an Accounts in memory.
-type accounts struct {
-	mu      sync.Mutex // guards account, and is held during register
-	account Account
-}
-
-func (a *accounts) Account(ctx context.Context, register func(context.Context, crypto.Signer) (string, error)) (Account, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.account.Key == nil {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return Account{}, err
-		}
-		a.account.Key = key
-	}
-	if a.account.URL == "" {
-		url, err := register(ctx, a.account.Key)
-		if err != nil {
-			return Account{}, err
-		}
-		a.account.URL = url
-	}
-	return a.account, nil
 }
 
 // names returns the names of the calls, in order.

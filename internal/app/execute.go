@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto"
 	"fmt"
 	"sync"
 
@@ -140,24 +139,9 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Pair:      job.Pair,
 		FollowUp:  job.FollowUp,
 		HTTP:      session,
-		Accounts:  targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.DirectoryURL},
+		Accounts:  targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.Account.KeyType},
 		Solver:    e.responders,
 		FollowUps: job.FollowUps,
 		Progress:  progress,
 	})
-}
-
-// targetAccounts is the account of one target.
-type targetAccounts struct {
-	accounts           *state.Accounts
-	name, directoryURL string
-}
-
-// Account implements prober.Accounts.
-func (a targetAccounts) Account(ctx context.Context, register func(context.Context, crypto.Signer) (string, error)) (prober.Account, error) {
-	key, url, err := a.accounts.Account(ctx, a.name, a.directoryURL, register)
-	if err != nil {
-		return prober.Account{}, err
-	}
-	return prober.Account{Key: key, URL: url}, nil
 }

@@ -7,15 +7,17 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,218 +25,242 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const directory = "https://ca.example/directory"
-
-// registers returns a register that answers url, and counts.
-func registers(url string, calls *atomic.Int32) func(context.Context, crypto.Signer) (string, error) {
-	return func(context.Context, crypto.Signer) (string, error) {
-		calls.Add(1)
-		return url, nil
-	}
+// record is what these tests keep of an account.
+type record struct {
+	URL string `json:"url"`
 }
 
-// never fails the test if it is called.
-func never(t *testing.T) func(context.Context, crypto.Signer) (string, error) {
-	return func(context.Context, crypto.Signer) (string, error) {
-		t.Error("register was called")
-		return "", errors.New("register was called")
+func (r *record) Validate() error {
+	if r.URL == "" {
+		return errors.New("url is missing")
 	}
+	return nil
 }
 
-func TestAccountIsMadeOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "state")
-	a := NewAccounts(dir)
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("NewAccounts made the directory: %v", err)
-	}
-	var calls atomic.Int32
-	key, url, err := a.Account(t.Context(), "le-staging", directory, func(_ context.Context, s crypto.Signer) (string, error) {
-		// The promise: durable before first use.
-		b, err := os.ReadFile(filepath.Join(dir, "accounts", "le-staging.pem"))
-		if err != nil {
-			return "", err
-		}
-		onDisk, err := parseKey(b)
-		if err != nil || !onDisk.Equal(s) {
-			return "", errors.Join(errors.New("the file has another key"), err)
-		}
-		calls.Add(1)
-		return "https://ca.example/acct/1", nil
-	})
-	if err != nil || url != "https://ca.example/acct/1" || calls.Load() != 1 {
-		t.Fatalf("Account = %q, %v after %d calls of register", url, err, calls.Load())
-	}
-	if k, ok := key.(*ecdsa.PrivateKey); !ok || k.Curve != elliptic.P256() {
-		t.Errorf("the key is %T", key)
-	}
-
-	for name, a := range map[string]*Accounts{"the same": a, "another": NewAccounts(dir)} {
-		again, url, err := a.Account(t.Context(), "le-staging", directory, never(t))
-		if err != nil || url != "https://ca.example/acct/1" || !again.(*ecdsa.PrivateKey).Equal(key) {
-			t.Errorf("%s Accounts: %q, %v, or another key", name, url, err)
-		}
-	}
-	checkFiles(t, dir, "le-staging")
-	b, _ := os.ReadFile(filepath.Join(dir, "accounts", "le-staging.json"))
-	want := "{\n  \"directory_url\": \"" + directory + "\",\n  \"account_url\": \"https://ca.example/acct/1\"\n}\n"
-	if diff := cmp.Diff(want, string(b)); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// checkFiles holds that the directory has the two files of each name, with the
-// right modes, and nothing that a write has left behind.
-func checkFiles(t *testing.T, dir string, names ...string) {
+// hold holds an account until the test ends or release is called.
+func holdAccount(t *testing.T, a *Accounts, name string) (h *Held, release func()) {
 	t.Helper()
-	want := map[string]os.FileMode{".": 0o700}
-	for _, n := range names {
-		want[n+".pem"], want[n+".json"] = 0o600, 0o600
-	}
-	got := map[string]os.FileMode{}
-	entries, err := os.ReadDir(filepath.Join(dir, "accounts"))
+	h, err := a.Hold(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	release = sync.OnceFunc(h.Release)
+	t.Cleanup(release)
+	return h, release
+}
+
+// files are the names in the directory of the accounts, with their modes. What
+// is put aside has TIME in its name.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, accountsDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	moment := regexp.MustCompile(`\d{8}T\d{6}\.\d{3}Z`)
+	var list []string
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[e.Name()] = info.Mode().Perm()
+		list = append(list, fmt.Sprintf("%o %s", info.Mode().Perm(), moment.ReplaceAllString(e.Name(), "TIME")))
 	}
-	info, err := os.Stat(filepath.Join(dir, "accounts"))
+	return list
+}
+
+func wantFiles(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, files(t, dir)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func equal(a, b crypto.Signer) bool {
+	return a != nil && b != nil && a.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(b.Public())
+}
+
+func TestAccountLife(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	a := NewAccounts(dir)
+	var r record
+	if keys, err := a.Read("ca", &r); err != nil || keys.Current != nil {
+		t.Errorf("before: %v, %v", keys, err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("reading made the directory: %v", err)
+	}
+
+	h, release := holdAccount(t, a, "ca")
+	first, err := h.CreateKey("ecdsa-p256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got["."] = info.Mode().Perm()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	if _, err := h.CreateKey("ecdsa-p256"); err == nil {
+		t.Error("a second key overwrote the first")
 	}
-}
-
-func TestAccountOfAnotherDirectory(t *testing.T) {
-	dir := t.TempDir()
-	a := NewAccounts(dir)
-	var first, second, third atomic.Int32
-	key, _, err := a.Account(t.Context(), "ca", directory, registers("https://ca.example/acct/1", &first))
+	if err := h.Save(record{URL: "https://ca.example/1"}); err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.StageKey("ecdsa-p384")
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved, url, err := a.Account(t.Context(), "ca", directory+"2", registers("https://ca.example/acct/2", &second))
-	if err != nil || url != "https://ca.example/acct/2" || moved != key {
-		t.Errorf("at another directory: %q, %v, same key %v", url, err, moved == key)
+	release()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != dirMode {
+		t.Errorf("the directory: %v, %v", info, err)
 	}
-	if _, url, err = a.Account(t.Context(), "ca", directory+"2", never(t)); err != nil || url != "https://ca.example/acct/2" {
-		t.Errorf("there again: %q, %v", url, err)
+	wantFiles(t, dir, "600 ca.json", "600 ca.lock", "600 ca.new.pem", "600 ca.pem")
+	b, _ := os.ReadFile(filepath.Join(dir, "accounts", "ca.json"))
+	if want := "{\n  \"url\": \"https://ca.example/1\"\n}\n"; string(b) != want {
+		t.Errorf("ca.json is %q, want %q", b, want)
 	}
-	if _, url, err = a.Account(t.Context(), "other", directory, registers("https://ca.example/acct/3", &third)); err != nil || url != "https://ca.example/acct/3" {
-		t.Errorf("another name: %q, %v", url, err)
-	}
-	if first.Load() != 1 || second.Load() != 1 || third.Load() != 1 {
-		t.Errorf("registered %d, %d and %d times, want once each", first.Load(), second.Load(), third.Load())
-	}
-	checkFiles(t, dir, "ca", "other")
-}
 
-func TestAccountRegisterFails(t *testing.T) {
-	dir := t.TempDir()
-	a := NewAccounts(dir)
-	refused := errors.New("refused")
-	var failed crypto.Signer
-	_, _, err := a.Account(t.Context(), "ca", directory, func(_ context.Context, s crypto.Signer) (string, error) {
-		failed = s
-		return "", refused
-	})
-	if !errors.Is(err, refused) || err.Error() != "refused" {
-		t.Errorf("Account = %v, want register's error as it is", err)
-	}
-	if _, _, err = a.Account(t.Context(), "ca", directory, func(context.Context, crypto.Signer) (string, error) { return "", nil }); err == nil {
-		t.Error("no error without an account URL")
-	}
-	var calls atomic.Int32
-	key, _, err := a.Account(t.Context(), "ca", directory, registers("https://ca.example/acct/1", &calls))
-	if err != nil || key != failed {
-		t.Errorf("afterwards: %v, the same key %v", err, key == failed)
-	}
-}
-
-func TestAccountWaitersRespectContext(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		a := NewAccounts(dir)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_, url, err := a.Account(t.Context(), "ca", directory, func(context.Context, crypto.Signer) (string, error) {
-				time.Sleep(10 * time.Second)
-				return "https://ca.example/acct/1", nil
-			})
-			if err != nil || url != "https://ca.example/acct/1" {
-				t.Errorf("the first: %q, %v", url, err)
-			}
-		})
-		synctest.Wait()
-		start := time.Now()
-		for i := range 5 {
-			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*time.Second)
-				defer cancel()
-				_, _, err := a.Account(ctx, "ca", directory, never(t))
-				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Duration(i+1)*time.Second {
-					t.Errorf("impatient %d: %v after %v", i, err, time.Since(start))
-				}
-			})
-			wg.Go(func() {
-				_, url, err := a.Account(t.Context(), "ca", directory, never(t))
-				if err != nil || url != "https://ca.example/acct/1" || time.Since(start) != 10*time.Second {
-					t.Errorf("patient %d: %q, %v after %v", i, url, err, time.Since(start))
-				}
-			})
+	for who, a := range map[string]*Accounts{"the same": a, "another": NewAccounts(dir)} {
+		r = record{}
+		keys, err := a.Read("ca", &r)
+		if err != nil || !equal(keys.Current, first) || !equal(keys.Next, second) || time.Since(keys.Since) > time.Minute || r.URL != "https://ca.example/1" {
+			t.Errorf("%s: %+v, %+v, %v", who, keys, r, err)
 		}
-		var calls atomic.Int32
-		if _, _, err := a.Account(t.Context(), "other", directory, registers("https://ca.example/acct/2", &calls)); err != nil || time.Since(start) != 0 {
-			t.Errorf("another name waited %v: %v", time.Since(start), err)
-		}
-		wg.Wait()
-	})
+	}
+
+	h, release = holdAccount(t, NewAccounts(dir), "ca")
+	if err := h.TakeStaged(); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	keys, err := a.Read("ca", &r)
+	if err != nil || !equal(keys.Current, second) || keys.Next != nil {
+		t.Errorf("after the rotation: %+v, %v", keys, err)
+	}
+	wantFiles(t, dir, "600 ca.json", "600 ca.lock", "600 ca.pem")
+
+	h, release = holdAccount(t, a, "ca")
+	if err := h.DropStaged(); err != nil {
+		t.Errorf("nothing to drop: %v", err)
+	}
+	if _, err := h.StageKey("ecdsa-p256"); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.StageKey("ecdsa-p256"); err != nil {
+		t.Error(err)
+	}
+	if err := h.PutAside(); err != nil {
+		t.Error(err)
+	}
+	release()
+	r = record{}
+	if keys, err := a.Read("ca", &r); err != nil || keys.Current != nil || keys.Next != nil || r.URL != "" {
+		t.Errorf("put aside: %+v, %+v, %v", keys, r, err)
+	}
+	wantFiles(t, dir, "600 ca.lock", "600 ca.old-TIME.json", "600 ca.old-TIME.pem", "600 ca.unused-TIME.pem", "600 ca.unused-TIME.pem")
 }
 
-// TestAccountTwoProcesses has two Accounts, which share no lock, make the same
-// key at once.
-func TestAccountTwoProcesses(t *testing.T) {
+func TestKeyTypes(t *testing.T) {
+	for _, keyType := range []string{"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-4096"} {
+		data, err := newKey(keyType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := parseKey(data)
+		if err != nil || KeyType(key.Public()) != keyType {
+			t.Errorf("%s: %v, %v", keyType, KeyType(key.Public()), err)
+		}
+		if !strings.HasPrefix(string(data), "-----BEGIN PRIVATE KEY-----\n") {
+			t.Errorf("%s is not PKCS #8 in PEM", keyType)
+		}
+	}
+	if _, err := newKey("dsa"); err == nil || err.Error() != `there is no key type "dsa"` {
+		t.Errorf("dsa: %v", err)
+	}
+	if got := KeyType(ed25519.PublicKey{}); got != "" {
+		t.Errorf("Ed25519 is %q", got)
+	}
+}
+
+// TestHoldIsExclusive has holders that share a process, and holders that share
+// nothing but the files, take turns.
+func TestHoldIsExclusive(t *testing.T) {
 	dir := t.TempDir()
+	shared := NewAccounts(dir)
+	var (
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		holders int
+	)
 	keys := make([]crypto.Signer, 8)
-	var wg sync.WaitGroup
-	var calls atomic.Int32
 	for i := range keys {
+		a := shared
+		if i%2 == 1 {
+			a = NewAccounts(dir)
+		}
 		wg.Go(func() {
-			var err error
-			if keys[i], _, err = NewAccounts(dir).Account(t.Context(), "ca", directory, registers("https://ca.example/acct/1", &calls)); err != nil {
+			h, err := a.Hold(t.Context(), "ca")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer h.Release()
+			mu.Lock()
+			if holders++; holders != 1 {
+				t.Errorf("%d holders", holders)
+			}
+			mu.Unlock()
+			found, err := h.Read(new(record))
+			if err == nil && found.Current == nil {
+				found.Current, err = h.CreateKey("ecdsa-p256")
+			}
+			if err != nil {
 				t.Error(err)
 			}
+			keys[i] = found.Current
+			mu.Lock()
+			holders--
+			mu.Unlock()
 		})
 	}
 	wg.Wait()
 	for i, k := range keys {
-		if !keys[0].(*ecdsa.PrivateKey).Equal(k) {
+		if !equal(keys[0], k) {
 			t.Errorf("key %d is another one", i)
 		}
 	}
-	checkFiles(t, dir, "ca")
+	wantFiles(t, dir, "600 ca.lock", "600 ca.pem")
 }
 
-func TestAccountKeyFilePutBack(t *testing.T) {
+func TestHoldRespectsContext(t *testing.T) {
 	dir := t.TempDir()
-	a := NewAccounts(dir)
-	var calls atomic.Int32
-	if _, _, err := a.Account(t.Context(), "ca", directory, registers("https://ca.example/acct/1", &calls)); err != nil {
-		t.Fatal(err)
-	}
-	backup, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	writeKey(t, filepath.Join(dir, "accounts", "ca.pem"), backup)
-	key, _, err := a.Account(t.Context(), "ca", directory, never(t))
-	if err != nil || !backup.Equal(key) {
-		t.Errorf("the key that was put back is not used: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAccounts(dir)
+		h, err := a.Hold(t.Context(), "ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for who, other := range map[string]*Accounts{"this process": a, "another": NewAccounts(dir)} {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			_, err := other.Hold(ctx, "ca")
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), `wait for account "ca"`) {
+				t.Errorf("%s: %v", who, err)
+			}
+		}
+		if waited := time.Since(start); waited != 6*time.Second {
+			t.Errorf("waited %v, want 6s", waited)
+		}
+		other, err := a.Hold(t.Context(), "other")
+		if err != nil || time.Since(start) != 6*time.Second {
+			t.Errorf("another name: %v after %v", err, time.Since(start))
+		}
+		other.Release()
+		time.AfterFunc(time.Second, h.Release)
+		again, err := NewAccounts(dir).Hold(t.Context(), "ca")
+		if waited := time.Since(start); err != nil || waited < 7*time.Second || waited > 7*time.Second+lockPoll {
+			t.Errorf("after the release: %v after %v", err, waited)
+		}
+		again.Release()
+		a.Hold(t.Context(), "ca") // those who have failed left nothing behind
+	})
 }
 
 func writeKey(t *testing.T, path string, key any) {
@@ -248,13 +274,34 @@ func writeKey(t *testing.T, path string, key any) {
 	}
 }
 
+func TestAccountKeyFilePutBack(t *testing.T) {
+	dir := t.TempDir()
+	a := NewAccounts(dir)
+	h, release := holdAccount(t, a, "ca")
+	if _, err := h.CreateKey("ecdsa-p256"); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	// No lock, and a type that nobody makes any more.
+	backup, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeKey(t, filepath.Join(dir, "accounts", "ca.pem"), backup)
+	keys, err := a.Read("ca", new(record))
+	if err != nil || !equal(keys.Current, backup) || KeyType(keys.Current.Public()) != "rsa-3072" {
+		t.Errorf("the key that was put back is not used: %v", err)
+	}
+}
+
 func TestAccountDamagedFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	a := NewAccounts("data")
-	var calls atomic.Int32
-	if _, _, err := a.Account(t.Context(), "good", directory, registers("https://ca.example/acct/1", &calls)); err != nil {
+	h, release := holdAccount(t, a, "good")
+	if _, err := h.CreateKey("ecdsa-p256"); err != nil {
 		t.Fatal(err)
 	}
+	release()
 	good, err := os.ReadFile("data/accounts/good.pem")
 	if err != nil {
 		t.Fatal(err)
@@ -264,12 +311,13 @@ func TestAccountDamagedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeKey(t, "data/accounts/ed.pem", ed)
-	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	writeKey(t, "data/accounts/p384.pem", p384)
+	p521, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	writeKey(t, "data/accounts/p521.pem", p521)
 
 	const (
 		pemAdvice  = ": restore it from a backup, or move it away to have a new account made"
 		jsonAdvice = ": restore it, or remove it to have the account looked up by its key"
+		wrongKey   = "not an ECDSA key on P-256 or P-384, nor an RSA key of 2048 to 8192 bits"
 	)
 	tests := []struct {
 		file, content string // no content: as it is
@@ -280,11 +328,11 @@ func TestAccountDamagedFiles(t *testing.T) {
 		{"ec.pem", strings.ReplaceAll(string(good), "PRIVATE", "EC PRIVATE"), `no PEM block "PRIVATE KEY"` + pemAdvice},
 		{"twice.pem", string(good) + string(good), `more than one PEM block` + pemAdvice},
 		{"other.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", `not a PKCS #8 key` + pemAdvice},
-		{"ed.pem", "", `not an ECDSA P-256 key` + pemAdvice},
-		{"p384.pem", "", `not an ECDSA P-256 key` + pemAdvice},
-		{"null.json", "null", `directory_url or account_url is missing` + jsonAdvice},
-		{"half.json", `{"directory_url": "https://ca.example/directory"}`, `directory_url or account_url is missing` + jsonAdvice},
-		{"broken.json", `{"directory_url": `, `unexpected end of JSON input` + jsonAdvice},
+		{"ed.pem", "", wrongKey + pemAdvice},
+		{"p521.pem", "", wrongKey + pemAdvice},
+		{"half.new.pem", string(good[:len(good)/2]), `no PEM block "PRIVATE KEY"` + pemAdvice},
+		{"null.json", "null", `url is missing` + jsonAdvice},
+		{"broken.json", `{"url": `, `unexpected end of JSON input` + jsonAdvice},
 		{"none.json", "\x00", `invalid character '\x00' looking for beginning of value` + jsonAdvice},
 	}
 	for _, test := range tests {
@@ -297,13 +345,19 @@ func TestAccountDamagedFiles(t *testing.T) {
 		before, _ := os.ReadFile(path)
 		name, kind, _ := strings.Cut(test.file, ".")
 		want := fmt.Sprintf("read account %q: ", path) + test.want
-		if kind == "pem" {
+		if strings.HasSuffix(kind, "pem") {
 			want = fmt.Sprintf("read account key %q: ", path) + test.want
 		}
-		_, _, err := a.Account(t.Context(), name, directory, never(t))
-		if err == nil || err.Error() != want {
-			t.Errorf("%s: %v\nwant %s", test.file, err, want)
+		h, release := holdAccount(t, a, name)
+		for how, read := range map[string]func() (Keys, error){
+			"Accounts": func() (Keys, error) { return a.Read(name, new(record)) },
+			"Held":     func() (Keys, error) { return h.Read(new(record)) },
+		} {
+			if _, err := read(); err == nil || err.Error() != want {
+				t.Errorf("%s, %s: %v\nwant %s", how, test.file, err, want)
+			}
 		}
+		release()
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
 			t.Errorf("%s was overwritten", test.file)
 		}
@@ -313,19 +367,26 @@ func TestAccountDamagedFiles(t *testing.T) {
 func TestAccountNames(t *testing.T) {
 	dir := t.TempDir()
 	a := NewAccounts(dir)
-	for _, name := range []string{"", ".", "..", ".hidden", "a/b", "../a", "A", "ä", "a b", "a\x00", `a\b`, strings.Repeat("a", 201)} {
-		if _, _, err := a.Account(t.Context(), name, directory, never(t)); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("account name %q: must be", name)) {
-			t.Errorf("%q: %v", name, err)
+	for _, name := range []string{"", ".", "..", ".hidden", "ca.new", "a/b", "../a", "A", "ä", "a b", "a\x00", `a\b`, strings.Repeat("a", 201)} {
+		prefix := fmt.Sprintf("account name %q: must be", name)
+		if _, err := a.Read(name, new(record)); err == nil || !strings.HasPrefix(err.Error(), prefix) {
+			t.Errorf("read %q: %v", name, err)
+		}
+		if _, err := a.Hold(t.Context(), name); err == nil || !strings.HasPrefix(err.Error(), prefix) {
+			t.Errorf("hold %q: %v", name, err)
 		}
 	}
-	var calls atomic.Int32
-	for _, name := range []string{"a", "le-staging", "ca_1.example", "-", strings.Repeat("a", 200)} {
-		if _, _, err := a.Account(t.Context(), name, directory, registers("https://ca.example/acct/1", &calls)); err != nil {
-			t.Errorf("%q: %v", name, err)
-		}
+	var want []string
+	for _, name := range []string{"-", "a", strings.Repeat("a", 200), "ca_1", "le-staging"} {
+		_, release := holdAccount(t, a, name)
+		release()
+		want = append(want, "600 "+name+".lock")
 	}
-	if calls.Load() != 5 {
-		t.Errorf("registered %d accounts, want 5", calls.Load())
+	slices.Sort(want)
+	got := files(t, dir)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -337,21 +398,24 @@ func TestAccountDirectoryErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.MkdirAll("outside", 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"outside", "link"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
-	os.Mkdir("link", 0o700)
 	if err := os.Symlink("../outside", "link/accounts"); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{
-		"file": `open state directory "file": "file" is not a directory`,
-		"busy": `read account key "busy/accounts/ca.pem": openat accounts/ca.pem: not a directory`,
-		"link": `read account key "link/accounts/ca.pem": openat accounts/ca.pem: path escapes from parent`,
+	for dir, want := range map[string][2]string{
+		"file": {`open state directory "file": "file" is not a directory`, `open state directory "file": "file" is not a directory`},
+		"busy": {`read account key "busy/accounts/ca.new.pem": openat accounts/ca.new.pem: not a directory`, `lock account "busy/accounts/ca.lock": "accounts" is not a directory`},
+		"link": {`read account key "link/accounts/ca.new.pem": openat accounts/ca.new.pem: path escapes from parent`, `lock account "link/accounts/ca.lock": statat accounts: path escapes from parent`},
 	} {
-		_, _, err := NewAccounts(dir).Account(t.Context(), "ca", directory, never(t))
-		if err == nil || err.Error() != want {
-			t.Errorf("%s: %v\nwant %s", dir, err, want)
+		if _, err := NewAccounts(dir).Read("ca", new(record)); err == nil || err.Error() != want[0] {
+			t.Errorf("read %s: %v\nwant %s", dir, err, want[0])
+		}
+		if _, err := NewAccounts(dir).Hold(t.Context(), "ca"); err == nil || err.Error() != want[1] {
+			t.Errorf("hold %s: %v\nwant %s", dir, err, want[1])
 		}
 	}
 	if e, _ := os.ReadDir("outside"); len(e) != 0 {
@@ -361,9 +425,19 @@ func TestAccountDirectoryErrors(t *testing.T) {
 
 func BenchmarkAccount(b *testing.B) {
 	a := NewAccounts(b.TempDir())
-	var calls atomic.Int32
+	h, err := a.Hold(b.Context(), "ca")
+	if err == nil {
+		_, err = h.CreateKey("ecdsa-p256")
+	}
+	if err == nil {
+		err = h.Save(record{"https://ca.example/1"})
+		h.Release()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		if _, _, err := a.Account(b.Context(), "ca", directory, registers("https://ca.example/acct/1", &calls)); err != nil {
+		if _, err := a.Read("ca", new(record)); err != nil {
 			b.Fatal(err)
 		}
 	}

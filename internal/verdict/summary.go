@@ -63,6 +63,9 @@ func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 	if quoted := e.quoted(); quoted != "" {
 		s.WriteString(" (" + quoted + ")")
 	}
+	if advice := e.failure.Advice; advice != "" {
+		s.WriteString(": " + clean(advice, maxQuoted))
+	}
 	return clean(s.String(), maxSummary-1) + "."
 }
 

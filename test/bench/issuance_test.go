@@ -2,12 +2,12 @@ package bench
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -148,7 +148,9 @@ func newProber(tb testing.TB, ca parts.CA, client *reference) func() int {
 	tb.Helper()
 	pair := newPair(tb, ca, "issue")
 	transport := newTransport(tb, ca)
-	account := fixedAccount{prober.Account{Key: client.key, URL: client.kid}}
+	account := fixedAccount{prober.Account{Key: client.key, Record: prober.AccountRecord{
+		DirectoryURL: ca.DirectoryURL, AccountURL: client.kid, Contact: pair.Target.Account.Contact,
+	}}}
 	return func() int {
 		start := time.Now()
 		session := transport.Session(start)
@@ -215,8 +217,10 @@ modules:
 // fixedAccount is an account that exists.
 type fixedAccount struct{ account prober.Account }
 
-func (a fixedAccount) Account(context.Context, func(context.Context, crypto.Signer) (string, error)) (prober.Account, error) {
-	return a.account, nil
+func (a fixedAccount) Read() (prober.Account, error) { return a.account, nil }
+
+func (fixedAccount) Change(context.Context, func(context.Context, prober.Account, prober.AccountWriter) error) error {
+	return errors.New("the account is fixed")
 }
 
 // nobody solves nothing and remembers nothing.
