@@ -146,6 +146,9 @@ func (m *Module) complete(name string, r Responders, ps *problems, at path) {
 }
 
 func (n *Names) complete(r Responders, ps *problems, at path) {
+	if n.Mode == NamesFixed {
+		return // the list is all there is
+	}
 	if n.Zone == "" && r.DNS != nil && len(r.DNS.Zones) == 1 {
 		n.Zone = r.DNS.Zones[0]
 	}

@@ -25,6 +25,8 @@ type Preset struct {
 	Staging string
 	// timeouts differ from the probers' own where the CA is known to take its time.
 	timeouts map[probe.Prober]time.Duration
+	profiles []Profile // the default first; empty: nothing is known of them
+	rates    map[probe.CallName]float64
 }
 
 // floors are the shortest intervals on a public CA. They protect it from a
@@ -54,11 +56,13 @@ var presets = []Preset{
 		Name: "letsencrypt", CA: "Let's Encrypt",
 		DirectoryURL: "https://acme-v02.api.letsencrypt.org/directory",
 		Environment:  Production, Staging: "letsencrypt-staging",
+		profiles: letsEncryptProfiles, rates: letsEncryptRates,
 	},
 	{
 		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)",
 		DirectoryURL: "https://acme-staging-v02.api.letsencrypt.org/directory",
 		Environment:  Staging,
+		profiles:     letsEncryptProfiles, rates: letsEncryptStagingRates,
 	},
 	{
 		Name: "google", CA: "Google Trust Services",

@@ -194,6 +194,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 			continue
 		}
 		validateInterval(ps, at, t, preset, name, m)
+		validateLimits(ps, at, preset, name, m)
 		if m.Prober.Orders() && t.Environment == Production && (preset != nil || t.RateLimits != RateLimitsNone) {
 			ps.add(at, "the prober %s spends the CA's rate limits, which no budget guards yet, and so is refused on production: %s", m.Prober, wayOut(preset))
 		}

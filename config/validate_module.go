@@ -36,14 +36,17 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 	}
 	if section(probe.ProberOrder, m.Order != nil) {
 		c.validateNames(ps, at.keys("order", "names"), m.Order.Names, "")
+		validateProfile(ps, at.keys("order", "profile"), m.Order.Profile)
 	}
 	if section(probe.ProberValidate, m.Validate != nil) {
 		c.validateSolver(ps, at.key("validate"), m.Validate.Challenge, m.Validate.Names)
+		validateProfile(ps, at.keys("validate", "profile"), m.Validate.Profile)
 	}
 	if section(probe.ProberIssue, m.Issue != nil) {
 		c.validateSolver(ps, at.key("issue"), m.Issue.Challenge, m.Issue.Names)
+		validateProfile(ps, at.keys("issue", "profile"), m.Issue.Profile)
 		only(ps, at.keys("issue", "authorization"), m.Issue.Authorization, AuthorizationFresh, AuthorizationReuse)
-		only(ps, at.keys("issue", "key_type"), m.Issue.KeyType, KeyECDSAP256)
+		only(ps, at.keys("issue", "key_type"), m.Issue.KeyType, KeyECDSAP256, KeyECDSAP384, KeyRSA2048, KeyRSA4096)
 	}
 }
 
@@ -72,47 +75,6 @@ func orDNS(ps *problems, at path) string {
 		return ", or choose dns-01"
 	}
 	return " (or responders.dns, for dns-01)"
-}
-
-// validateNames checks the names of an order; challenge is empty where none is
-// solved.
-func (c *Config) validateNames(ps *problems, at path, n Names, challenge probe.ChallengeType) {
-	if n.Count != 1 {
-		ps.add(at.key("count"), "want 1, got %d: orders of several names are not supported yet", n.Count)
-	}
-	if n.Mode != NamesRandom {
-		ps.add(at.key("mode"), "want random, got %q", n.Mode)
-	}
-	zone := at.key("zone")
-	dns := c.Responders.DNS
-	zones := path("responders").keys("dns", "zones")
-	if n.Zone == "" {
-		switch {
-		case ps.isBroken(zones):
-		case dns != nil && len(dns.Zones) > 1:
-			ps.add(zone, "missing: choose the zone to ask for names in, one of %s (%s)", strings.Join(dns.Zones, ", "), ps.where(zones))
-		case dns == nil:
-			ps.add(zone, "missing: name the domain to ask for names in; a random name beneath it is ordered in each run")
-		}
-		return
-	}
-	if ps.written(zone) { // else it is the responder's only one, and checked there
-		if err := checkDomain(n.Zone); err != nil {
-			ps.add(zone, "%s", err)
-			return
-		}
-	}
-	if dns == nil || ps.isBroken(zones) {
-		return
-	}
-	served := slices.ContainsFunc(dns.Zones, func(z string) bool { return beneath(n.Zone, z) })
-	switch {
-	case challenge == probe.DNS01 && !served && len(dns.Zones) > 0:
-		ps.add(zone, "no responder serves %q: add it to responders.dns.zones (%s), or choose one of %s", n.Zone, ps.where(zones), strings.Join(dns.Zones, ", "))
-	case (challenge == probe.HTTP01 || challenge == probe.TLSALPN01) && served && len(dns.Addresses) == 0:
-		ps.add(zone, "our name server serves %q (%s), but has no address to lead validators to our %s: add responders.dns.addresses",
-			n.Zone, ps.where(zones), map[probe.ChallengeType]string{probe.HTTP01: "web server", probe.TLSALPN01: "TLS listener"}[challenge])
-	}
 }
 
 // duration writes d as configuration files do.
