@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"prober":             {"internal/probe", "config", "internal/acmehttp"},
 	"internal/probe":     {},
 	"internal/state":     {},
+	"internal/budget":    {"internal/probe", "config", "internal/state"},
 	"internal/acmehttp":  {"internal/probe", "config"},
 	"internal/challenge": {"internal/probe", "config"},
 	"internal/verdict":   {"internal/probe", "config"},
@@ -29,7 +30,7 @@ var rooms = map[string][]string{
 	"internal/runner":    {"internal/probe", "config", "prober", "internal/verdict", "internal/state"},
 	"internal/web":       {"internal/probe", "config", "internal/waterfall"},
 	"internal/app": {
-		"internal/probe", "config", "prober", "internal/acmehttp", "internal/challenge", "internal/metrics",
+		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/metrics",
 		"internal/runner", "internal/state", "internal/verdict", "internal/waterfall", "internal/web",
 	},
 	"internal/fakeca": {"internal/probe"},

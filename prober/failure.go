@@ -84,6 +84,12 @@ func (l *line) unsent(ctx context.Context) *failure {
 // the transport recorded: the client's error may be a bare ctx.Err(), and its
 // status is overwritten by what the problem document claims.
 func (l *line) unanswered(ctx context.Context, ex *acmehttp.Exchange, err error) *failure {
+	if errors.Is(err, acmehttp.ErrPace) {
+		f := fail(probe.FailureClient, "",
+			"the requests of the target's probes are kept below half of what the CA publishes, which leaves this run too little time: give it a longer timeout, or fewer names")
+		f.unheard = true
+		return f
+	}
 	i := ex.CallIndex
 	if i < 0 {
 		// Perhaps it came no further than the nonce that it needed.

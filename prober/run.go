@@ -78,13 +78,15 @@ func (r *run) step(name probe.StepName, identifier string, do func() error) (err
 		r.Progress(name)
 	}
 	r.current = name
-	start, ok := time.Since(r.Start), false
+	start, paused, ok := time.Since(r.Start), r.http.Paused(), false
 	defer func() {
+		paced := r.http.Paused() - paused
 		r.facts.Steps = append(r.facts.Steps, probe.Step{
 			Name:       name,
 			Identifier: identifier,
 			Start:      start,
-			Duration:   time.Since(r.Start) - start,
+			Duration:   max(0, time.Since(r.Start)-start-paced),
+			Paced:      paced,
 			OK:         ok,
 		})
 	}()

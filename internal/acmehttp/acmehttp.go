@@ -4,6 +4,7 @@
 package acmehttp
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -46,8 +47,11 @@ type Options struct {
 	// into. The address of a cloud's metadata service is allowed by nothing but
 	// itself, as a /32 or /128.
 	AllowNetworks []netip.Prefix
-	Reuse         bool          // sessions share idle connections
-	Resolver      *net.Resolver // nil: net.DefaultResolver
+	Reuse         bool // sessions share idle connections
+	// Pace is asked before each request, and returns when it may be sent: nil, or
+	// an error and it is not. What it waits is before the call's start. Nil: at once.
+	Pace     func(ctx context.Context, call probe.CallName) error
+	Resolver *net.Resolver // nil: net.DefaultResolver
 }
 
 // Transport makes the sessions of one pair.

@@ -25,6 +25,7 @@ type Session struct {
 	records []*record
 	api     *probe.APICertificate
 	closed  bool
+	pause   pause
 }
 
 // Client returns an http.Client on s. It follows no redirect: RFC 8555 has none,
@@ -40,7 +41,8 @@ func (s *Session) Client() *http.Client {
 // RoundTrip implements http.RoundTripper. When it returns, the answer's body
 // has been read whole and within its bounds. Its errors wrap a
 // *probe.CallError, the one that is recorded; only those of a session that is
-// closed, and of one that has made too many calls, are recorded nowhere.
+// closed, of one that has made too many calls, and of a request that our own
+// pace held back (ErrPace) are recorded nowhere.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	e := exchangeOf(req.Context())
 	r, err := s.begin(req, e)
@@ -95,8 +97,15 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 			r.call.Attempt, r.call.RetryCause = e.Attempt, e.RetryCause
 		}
 	}
+	waited, err := s.wait(req.Context(), name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if waited {
+		s.pause.waits(&s.clock, -1)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if s.closed {
 		return nil, refuse(probe.CauseCanceled, "the session is closed")
 	}
@@ -105,6 +114,7 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 	}
 	r.index = len(s.records)
 	s.records = append(s.records, r)
+	s.pause.flies(&s.clock, 1)
 	switch {
 	case e == nil:
 	case onTheWay:
@@ -194,6 +204,7 @@ func (s *Session) end(req *http.Request, r *record, res *http.Response, body []b
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.pause.flies(&s.clock, -1)
 	if s.closed {
 		return r.call.Name, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
@@ -25,8 +26,9 @@ type executor struct {
 	responders *challenge.Set
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
-	mu         sync.Mutex // guards transports
+	mu         sync.Mutex // guards the fields below
 	transports transports
+	pacers     map[string]*budget.Pacer // by preset; they outlive reloads
 }
 
 // transports has one for each pair and configuration of it, so that runs of a
@@ -39,10 +41,10 @@ type transportKey struct {
 }
 
 // newTransports makes a transport for every pair of cfg; it opens nothing.
-func newTransports(cfg *config.Config) (transports, error) {
+func (e *executor) newTransports(cfg *config.Config) (transports, error) {
 	made := transports{}
 	for _, pair := range cfg.Pairs() {
-		t, err := newTransport(pair)
+		t, err := e.newTransport(pair)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +53,7 @@ func newTransports(cfg *config.Config) (transports, error) {
 	return made, nil
 }
 
-func newTransport(pair config.Pair) (*acmehttp.Transport, error) {
+func (e *executor) newTransport(pair config.Pair) (*acmehttp.Transport, error) {
 	tlsConfig, err := pair.Target.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
@@ -72,11 +74,33 @@ func newTransport(pair config.Pair) (*acmehttp.Transport, error) {
 		Family:             family,
 		AllowNetworks:      pair.Target.AllowNetworks,
 		Reuse:              pair.Module.Connection == config.ConnectionReuse,
+		Pace:               e.pace(pair.Target),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
 	}
 	return t, nil
+}
+
+// pace returns what keeps the requests to a target at their pace; nil: nothing
+// does. What a CA publishes is for each address, so that targets at the same one
+// share it.
+func (e *executor) pace(t *config.Target) func(context.Context, probe.CallName) error {
+	rates := t.RequestRates()
+	if len(rates) == 0 {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pacers == nil {
+		e.pacers = make(map[string]*budget.Pacer)
+	}
+	p := e.pacers[t.Preset] // the numbers are the preset's own
+	if p == nil {
+		p = budget.NewPacer(rates)
+		e.pacers[t.Preset] = p
+	}
+	return p.Wait
 }
 
 // userAgent names us and whom to write to (RFC 8555 §6.1).
@@ -116,7 +140,7 @@ func (e *executor) transport(pair config.Pair) (*acmehttp.Transport, error) {
 	if t != nil {
 		return t, nil
 	}
-	return newTransport(pair)
+	return e.newTransport(pair)
 }
 
 // execute is the runner's Options.Execute.

@@ -42,18 +42,16 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	made, err := newTransports(cfg)
-	if err != nil {
-		return err
-	}
 
 	var follow followUps
 	responders := challenge.NewSet(common.Logger)
 	exec := &executor{
 		accounts:   state.NewAccounts(common.StateDir),
 		responders: responders,
-		transports: made,
 		progress:   func(s probe.StepName) { fmt.Fprintf(common.Stderr, "%s …\n", s) },
+	}
+	if exec.transports, err = exec.newTransports(cfg); err != nil {
+		return err
 	}
 	options := runner.Options{
 		Logger: common.Logger, Execute: exec.execute, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,

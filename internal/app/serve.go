@@ -199,7 +199,7 @@ func (e *exporter) reload(context.Context) error {
 
 // apply builds everything that can fail, then swaps.
 func (e *exporter) apply(cfg *config.Config) error {
-	made, err := newTransports(cfg)
+	made, err := e.executor.newTransports(cfg)
 	if err != nil {
 		return err
 	}

@@ -109,9 +109,15 @@ type Step struct {
 	// Identifier is the name that the step was about, where a run has several.
 	Identifier string        `json:"identifier,omitempty"`
 	Start      time.Duration `json:"start_ns"` // since Result.Start
-	Duration   time.Duration `json:"duration_ns"`
-	OK         bool          `json:"ok"`
+	// Duration is that of the work. Paced is how long, beside it, our own pace held
+	// everything back; the step ended after both.
+	Duration time.Duration `json:"duration_ns"`
+	Paced    time.Duration `json:"paced_ns,omitempty"`
+	OK       bool          `json:"ok"`
 }
+
+// End is when the step ended, since Result.Start.
+func (s *Step) End() time.Duration { return s.Start + s.Duration + s.Paced }
 
 // Result is one run of a pair: facts and verdict. It is immutable once
 // published.

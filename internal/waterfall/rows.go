@@ -138,7 +138,10 @@ func stepOf(r *probe.Result, c *probe.Call) int {
 }
 
 func stepRow(s *probe.Step) Row {
-	row := Row{Kind: KindStep, Name: clean(string(s.Name)), Status: "ok", Start: s.Start, Duration: s.Duration}
+	row := Row{Kind: KindStep, Name: clean(string(s.Name)), Status: "ok", Start: s.Start, Duration: s.End() - s.Start}
+	if s.Paced > 0 {
+		row.Notes = append(row.Notes, Note{Text: fmt.Sprintf("for %s ms of it our own pace held everything back", milliseconds(s.Paced))})
+	}
 	if !s.OK {
 		row.Status, row.Bad = "failed", true
 	}
