@@ -57,7 +57,7 @@ type Options struct {
 	// same names.
 	ReuseAuthorizations, ReuseOrders bool
 	// EAB are HMAC keys by key identifier; not empty: new accounts need a
-	// binding with one of them (RFC 8555 §7.3.4).
+	// binding with one of them (RFC 8555 §7.3.4). Each can be bound once.
 	EAB map[string][]byte
 	// Terms is meta.termsOfService; not empty: new accounts must agree.
 	Terms string
@@ -93,6 +93,8 @@ type CA struct {
 	nonces   map[string]bool
 	accounts map[string]*account // by thumbprint of the key
 	kids     map[string]*account // by URL
+	created  []*account
+	bound    map[string]bool // key identifiers of external accounts
 	authzs   []*authz
 	orders   []*order
 	issued   map[string]bool // serial → revoked
@@ -132,6 +134,7 @@ func New(t testing.TB, o Options) *CA {
 		nonces:   map[string]bool{},
 		accounts: map[string]*account{},
 		kids:     map[string]*account{},
+		bound:    map[string]bool{},
 		issued:   map[string]bool{},
 	}
 	for _, call := range []probe.CallName{

@@ -1,15 +1,11 @@
 package fakeca
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/big"
 )
 
 // message is a JWS in flattened JSON (RFC 7515 §7.2.2).
@@ -26,15 +22,6 @@ type header struct {
 	URL       string `json:"url"`
 	KeyID     string `json:"kid"`
 	Key       *jwk   `json:"jwk"`
-}
-
-// jwk is a P-256 key (RFC 7518 §6.2.1). The order of the fields is the one of
-// RFC 7638.
-type jwk struct {
-	Curve string `json:"crv"`
-	Type  string `json:"kty"`
-	X     string `json:"x"`
-	Y     string `json:"y"`
 }
 
 // parse reads a JWS without verifying it.
@@ -56,39 +43,8 @@ func parse(body []byte) (m message, h header, payload []byte, err error) {
 	return m, h, payload, nil
 }
 
-// thumbprint is RFC 7638's, in base64url.
-func (k *jwk) thumbprint() string {
-	canonical, _ := json.Marshal(k)
-	sum := sha256.Sum256(canonical)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-func (k *jwk) public() (*ecdsa.PublicKey, error) {
-	if k.Type != "EC" || k.Curve != "P-256" {
-		return nil, fmt.Errorf("key of type %q on curve %q", k.Type, k.Curve)
-	}
-	x, errX := base64.RawURLEncoding.DecodeString(k.X)
-	y, errY := base64.RawURLEncoding.DecodeString(k.Y)
-	if errX != nil || errY != nil || len(x) != 32 || len(y) != 32 {
-		return nil, errors.New("coordinates are not two times 32 bytes")
-	}
-	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
-}
-
-// verifyES256 checks a signature (RFC 7518 §3.4).
-func (m *message) verifyES256(key *ecdsa.PublicKey) error {
-	raw, err := base64.RawURLEncoding.DecodeString(m.Signature)
-	if err != nil || len(raw) != 64 {
-		return errors.New("signature is not 64 bytes")
-	}
-	sum := sha256.Sum256([]byte(m.Protected + "." + m.Payload))
-	if !ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])) {
-		return errors.New("signature does not verify")
-	}
-	return nil
-}
-
-// verifyBinding checks an external account binding (RFC 8555 §7.3.4) of key.
+// verifyBinding checks an external account binding (RFC 8555 §7.3.4) of key, and
+// takes each one once. The caller holds mu.
 func (ca *CA) verifyBinding(raw json.RawMessage, key *jwk) *Problem {
 	if len(ca.options.EAB) == 0 {
 		return nil
@@ -110,9 +66,12 @@ func (ca *CA) verifyBinding(raw json.RawMessage, key *jwk) *Problem {
 		return malformed("external account binding: wrong header")
 	case !known || err != nil || !hmac.Equal(signature, mac.Sum(nil)):
 		return &Problem{Type: "unauthorized", Status: 403, Detail: "external account binding does not verify"}
+	case ca.bound[h.KeyID]:
+		return &Problem{Type: "unauthorized", Status: 403, Detail: "external account key was used before"}
 	case json.Unmarshal(payload, &bound) != nil || bound != *key:
 		return malformed("external account binding: for another key")
 	}
+	ca.bound[h.KeyID] = true
 	return nil
 }
 
@@ -120,9 +79,6 @@ func (ca *CA) verifyBinding(raw json.RawMessage, key *jwk) *Problem {
 // and finds the account; nil for new keys, whose jwk is in the header. The
 // caller holds mu.
 func (ca *CA) verify(url string, m message, h header, embedded bool) (*account, *Problem) {
-	if h.Algorithm != "ES256" {
-		return nil, &Problem{Type: "badSignatureAlgorithm", Status: 400, Detail: fmt.Sprintf("algorithm %q", h.Algorithm)}
-	}
 	if h.URL != url {
 		return nil, &Problem{Type: "unauthorized", Status: 403, Detail: "the header's url is another than the request's"}
 	}
@@ -138,12 +94,8 @@ func (ca *CA) verify(url string, m message, h header, embedded bool) (*account, 
 		}
 		key = known.key
 	}
-	public, err := key.public()
-	if err != nil {
-		return nil, &Problem{Type: "badPublicKey", Status: 400, Detail: err.Error()}
-	}
-	if err := m.verifyES256(public); err != nil {
-		return nil, malformed("%v", err)
+	if p := m.verify(h.Algorithm, key); p != nil {
+		return nil, p
 	}
 	if !ca.nonces[h.Nonce] {
 		return nil, &Problem{Type: "badNonce", Status: 400, Detail: "the nonce is not one of ours, or was used"}

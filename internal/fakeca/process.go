@@ -5,19 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"slices"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
-
-// account is RFC 8555 §7.1.2's.
-type account struct {
-	url        string
-	key        *jwk
-	thumbprint string
-	status     string
-	contact    []string
-}
 
 // request is a request taken apart.
 type request struct {
@@ -91,10 +81,9 @@ func (ca *CA) dispatch(q request) *answer {
 	case probe.CallNewAccount:
 		return ca.newAccount(q)
 	case probe.CallAccount:
-		if deactivates(q.payload) {
-			q.by.status = "deactivated"
-		}
-		return found(http.StatusOK, q.by.object())
+		return ca.changeAccount(q)
+	case probe.CallKeyChange:
+		return ca.changeKey(q)
 	case probe.CallNewOrder:
 		return ca.newOrder(q)
 	case probe.CallOrder:
@@ -143,41 +132,6 @@ func (ca *CA) directory() map[string]any {
 		"keyChange":  ca.url(ca.fixed[probe.CallKeyChange]),
 		"meta":       meta,
 	}
-}
-
-// newAccount is RFC 8555 §7.3.
-func (ca *CA) newAccount(q request) *answer {
-	var p struct {
-		Contact                []string
-		TermsOfServiceAgreed   bool
-		OnlyReturnExisting     bool
-		ExternalAccountBinding json.RawMessage
-	}
-	if err := json.Unmarshal(q.payload, &p); err != nil {
-		return failed(malformed("account: %v", err))
-	}
-	thumbprint := q.header.Key.thumbprint()
-	if a := ca.accounts[thumbprint]; a != nil {
-		return found(http.StatusOK, a.object()).with("Location", a.url)
-	}
-	if p.OnlyReturnExisting {
-		return failed(&Problem{Type: "accountDoesNotExist", Detail: "no account with this key"})
-	}
-	if problem := ca.verifyBinding(p.ExternalAccountBinding, q.header.Key); problem != nil {
-		return failed(problem)
-	}
-	if ca.options.Terms != "" && !p.TermsOfServiceAgreed {
-		return failed(&Problem{Type: "userActionRequired", Status: http.StatusForbidden, Detail: "agree to the terms"}).
-			with("Link", `<`+ca.options.Terms+`>;rel="terms-of-service"`)
-	}
-	a := &account{key: q.header.Key, thumbprint: thumbprint, status: "valid", contact: p.Contact}
-	a.url = ca.url(ca.path(route{call: probe.CallAccount, account: a}))
-	ca.accounts[thumbprint], ca.kids[a.url] = a, a
-	return found(http.StatusCreated, a.object()).with("Location", a.url)
-}
-
-func (a *account) object() map[string]any {
-	return map[string]any{"status": a.status, "contact": slices.Clone(a.contact), "orders": a.url + "/orders"}
 }
 
 // revoke is RFC 8555 §7.6.
