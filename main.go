@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -67,6 +68,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	probeCmd.Arg("module", "Name of a module that the target's probes name.").Required().StringVar(&probe.Module)
 	probeCmd.Flag("output", "text, json or metrics.").Short('o').Default("text").StringVar(&probe.Output)
 
+	account := accountFlags(cli)
+
 	checkConfigCmd := cli.Command("check", "Check files.").Command("config", "Check configuration files; report every mistake.")
 	files := checkConfigCmd.Arg("file", "Configuration file.").Required().Strings()
 
@@ -89,7 +92,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if command == probeCmd.FullCommand() && !levelChosen {
+	operation, isAccount := strings.CutPrefix(command, accountCommand)
+	if (isAccount || command == probeCmd.FullCommand()) && !levelChosen {
 		logging.Level = promslog.NewLevel()
 		_ = logging.Level.Set("warn") // its output is what the user wants to read
 	}
@@ -102,6 +106,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = app.Probe(ctx, common, probe)
 	case checkConfigCmd.FullCommand():
 		err = app.CheckConfig(common, *files)
+	}
+	if isAccount {
+		account.Operation = operation
+		err = app.Account(ctx, common, *account)
 	}
 	switch {
 	case err == nil:
