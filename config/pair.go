@@ -54,6 +54,15 @@ func (c *Config) Pair(p probe.Pair) (pair Pair, ok bool) {
 	}, true
 }
 
+// FixedNames are the names that the pair orders in every run; empty: it orders
+// nothing, or names that are new each time.
+func (p *Pair) FixedNames() []string {
+	if names, _, _ := p.Module.orders(); names != nil && names.Mode == NamesFixed {
+		return names.List
+	}
+	return nil
+}
+
 // Lookup returns the pair that somebody asks for by name; its error lists those
 // that are configured.
 func (c *Config) Lookup(target, module string) (Pair, error) {

@@ -139,8 +139,8 @@ func validateProfile(ps *problems, at path, profile string) {
 	}
 }
 
-// orders returns what the module orders; nil: nothing. at is the path of its
-// section, beneath the module's.
+// orders returns what the module orders, nil: nothing, and the section that says
+// so.
 func (m *Module) orders() (names *Names, profile, section string) {
 	switch {
 	case m.Prober == probe.ProberOrder && m.Order != nil:

@@ -20,6 +20,8 @@ type lane struct {
 	floor time.Time
 	// asked is that run's asked.
 	asked time.Time
+	// blocked says that the lane waits for a run that holds one of its names.
+	blocked bool
 	// items are the follow-ups that are not done, by ID.
 	items map[string]*item
 	// rests is until when a lane without a configuration has to be kept for its
@@ -50,6 +52,7 @@ type run struct {
 	pair     config.Pair
 	id       string
 	start    time.Time
+	names    []heldName      // that it holds until its end
 	item     *item           // what it follows up; nil: it is the pair's own probe
 	followUp *probe.FollowUp // item as it was at the start
 

@@ -132,6 +132,7 @@ func (r *Runner) valid(ru *run) bool {
 func (r *Runner) release(ru *run) {
 	r.mu.Lock()
 	ru.lane.current = nil
+	r.held.release(ru.names)
 	r.inFlight--
 	r.mu.Unlock()
 	r.wakeUp()

@@ -7,6 +7,9 @@
 //	after the last start; it never waits past its own deadline; and nothing but
 //	the module's timeout or the end of the grace period cancels a run.
 //
+// Beside it, runs and follow-ups of a target that have fixed names in common take
+// turns: the wait is before the run's start, and in no duration.
+//
 // The runner makes the [probe.Result] of each run, tells the observers, and
 // keeps the last ones. It does not know how a probe is done, and looks into
 // facts only for follow-ups.
@@ -138,6 +141,7 @@ type Runner struct {
 	mu       sync.Mutex
 	phase    phase
 	lanes    map[probe.Pair]*lane
+	held     held
 	inFlight int
 	applied  bool // Apply was called
 	// restored are the stored Results that no pair has adopted, by their keys;
@@ -167,6 +171,7 @@ func New(o Options) *Runner {
 		storeLog:  rate.Sometimes{First: 1, Interval: time.Minute},
 		wake:      make(chan struct{}, 1),
 		lanes:     make(map[probe.Pair]*lane),
+		held:      make(held),
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)

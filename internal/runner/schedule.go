@@ -59,15 +59,24 @@ func (r *Runner) dispatch(probes, cleanUps context.Context) (next time.Time, inF
 	r.mu.Lock()
 	now := time.Now()
 	var told []scheduled
+	var contenders []contender
 	for _, l := range r.lanes {
 		if r.phase == phaseRunning {
 			told = append(told, l.tick(now)...)
 		}
 		r.expire(l, now)
+		if c, ok := r.contends(l, now); ok {
+			contenders = append(contenders, c)
+			continue
+		}
 		if ru := r.startable(l, now); ru != nil {
 			r.start(probes, cleanUps, ru)
 		}
 		next = earlier(next, l.wakes(now, r.phase))
+	}
+	r.takeTurns(probes, cleanUps, contenders, now)
+	for _, c := range contenders {
+		next = earlier(next, c.wakes(now, r.phase))
 	}
 	inFlight = r.inFlight
 	r.mu.Unlock()
@@ -156,13 +165,14 @@ func (r *Runner) start(probes, cleanUps context.Context, ru *run) {
 }
 
 // wakes returns when the lane next has something to do by itself; zero: never.
-// What waits for the run in flight is seen when that one ends.
+// What waits for the run in flight, or for one that holds its names, is seen when
+// that one ends.
 func (l *lane) wakes(now time.Time, p phase) time.Time {
 	var t time.Time
 	if l.gen != nil && p == phaseRunning {
 		t = l.gen.next
 	}
-	if l.current != nil || p != phaseRunning {
+	if l.current != nil || l.blocked || p != phaseRunning {
 		return t
 	}
 	for _, it := range l.items {
