@@ -79,39 +79,50 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// A follow-up holds its pair's names too, a run of another pair waits for it, and
-// nothing spins meanwhile.
+// A follow-up holds its pair's names too, waits for a run of another pair and is
+// waited for, and nothing spins meanwhile.
 func TestFollowUpHoldsNames(t *testing.T) {
-	bubble(t, Options{}, func(h *harness) {
-		active := 0
-		h.run = func(ctx context.Context, job Job) probe.Facts {
-			h.mu.Lock()
-			if active++; active > 1 {
-				t.Errorf("%d runs hold the same name", active)
-			}
-			h.mu.Unlock()
-			if job.FollowUp == nil {
-				if err := job.FollowUps.Add(probe.FollowUp{Kind: probe.FollowUpDeactivateAuthz}); err != nil {
-					t.Error(err)
+	for _, tt := range []struct {
+		name string
+		rest time.Duration // of a follow-up before it may be done
+		want []string
+	}{
+		{"due before two asks", 0, []string{"one", "one", "two", "two"}},
+		{"due while two runs", 4 * time.Second, []string{"one", "two", "one", "two"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Options{}, func(h *harness) {
+				active := 0
+				h.run = func(ctx context.Context, job Job) probe.Facts {
+					h.mu.Lock()
+					if active++; active > 1 {
+						t.Errorf("%d runs hold the same name", active)
+					}
+					h.mu.Unlock()
+					if job.FollowUp == nil {
+						err := job.FollowUps.Add(probe.FollowUp{Kind: probe.FollowUpDeactivateAuthz, NotBefore: time.Now().Add(tt.rest)})
+						if err != nil {
+							t.Error(err)
+						}
+					}
+					facts := lasting(3 * time.Second)(ctx, job)
+					h.mu.Lock()
+					active--
+					h.mu.Unlock()
+					return facts
 				}
-			}
-			facts := lasting(3 * time.Second)(ctx, job)
-			h.mu.Lock()
-			active--
-			h.mu.Unlock()
-			return facts
-		}
-		one, two := fixed("one", "a.example"), fixed("two", "a.example")
-		h.start(one, two)
-		h.ask(one)
-		time.Sleep(time.Second)
-		h.ask(two)
-		h.sleepTo(time.Minute)
-		// The follow-up of one was there before two asked.
-		if got, want := h.modules(), []string{"one", "one", "two", "two"}; !slices.Equal(got, want) {
-			t.Errorf("runs of %v, want %v", got, want)
-		}
-	})
+				one, two := fixed("one", "a.example"), fixed("two", "a.example")
+				h.start(one, two)
+				h.ask(one)
+				time.Sleep(time.Second)
+				h.ask(two)
+				h.sleepTo(time.Minute)
+				if got := h.modules(); !slices.Equal(got, tt.want) {
+					t.Errorf("runs of %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
 }
 
 // The stop answers who waits for a turn, and does the follow-ups one by one.
