@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -21,6 +22,10 @@ type accounts struct {
 	saved []AccountRecord
 	// broken, if not nil, is what every write fails with.
 	broken error
+	// brokenSettle, if not nil, is what SettleKey fails with.
+	brokenSettle error
+	// onSave, if not nil, is called when something has been saved.
+	onSave func()
 }
 
 func (a *accounts) Read() (Account, error) {
@@ -55,21 +60,27 @@ func (a *accounts) Save(record AccountRecord) error {
 	}
 	a.kept.Record = record
 	a.saved = append(a.saved, record)
+	if a.onSave != nil {
+		a.onSave()
+	}
 	return nil
 }
 
 func (a *accounts) StageKey() (crypto.Signer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.broken != nil {
+		return nil, a.broken
+	}
 	a.kept.Staged, a.kept.StagedAt = accountKey(), time.Now()
-	return a.kept.Staged, a.broken
+	return a.kept.Staged, nil
 }
 
 func (a *accounts) SettleKey(taken bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.broken != nil {
-		return a.broken
+	if err := cmp.Or(a.brokenSettle, a.broken); err != nil {
+		return err
 	}
 	if taken {
 		a.kept.Key = a.kept.Staged

@@ -45,6 +45,7 @@ type bench struct {
 	ca      *fakeca.CA
 	target  *config.Target
 	account *accounts
+	seen    int // requests that calls has told of
 	// presentErr and addErr are what the solver and the follow-ups fail with.
 	presentErr, addErr error
 }
