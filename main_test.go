@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(env.Cd+"/root.pem", ca.RootPEM(), 0o600); err != nil {
 				return err
 			}
+			env.Values[caKey{}] = ca
 			env.Setenv("DIRECTORY", ca.URL())
 			env.Setenv("WEB", "127.0.0.1:"+ports[0])
 			env.Setenv("HTTP01", "127.0.0.1:"+ports[1])
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus, "get": cmdGet, "until": cmdUntil, "listen": cmdListen, "steady": cmdSteady, "expand": cmdExpand, "signal": cmdSignal, "series": cmdSeries,
+			"status": cmdStatus, "get": cmdGet, "until": cmdUntil, "listen": cmdListen, "steady": cmdSteady, "expand": cmdExpand, "signal": cmdSignal, "series": cmdSeries, "ca": cmdCA,
 		},
 	})
 }
@@ -175,6 +176,28 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { l.Close() })
 }
 
+type caKey struct{}
+
+// cmdCA is "ca forget", after which the CA knows no account any more, or
+// "ca fault CALL before|after|refused": the next call of that name is not heard,
+// not answered, or refused.
+func cmdCA(ts *testscript.TestScript, neg bool, args []string) {
+	ca := ts.Value(caKey{}).(*fakeca.CA)
+	faults := map[string]fakeca.Fault{
+		"before":  {HangUp: fakeca.BeforeHeaders},
+		"after":   {HangUp: fakeca.AfterHeaders},
+		"refused": {Problem: &fakeca.Problem{Type: "rejectedIdentifier", Detail: "as it was told to"}},
+	}
+	switch {
+	case !neg && len(args) == 1 && args[0] == "forget":
+		ca.ForgetAccounts()
+	case !neg && len(args) == 3 && args[0] == "fault":
+		ca.Fault(probe.CallName(args[1]), faults[args[2]], 1)
+	default:
+		ts.Fatalf("usage: ca forget, or ca fault CALL before|after|refused")
+	}
+}
+
 // cmdSeries is "series PAGE FILE": the series of ours on the page, without their
 // values and buckets, and each family's type.
 func cmdSeries(ts *testscript.TestScript, neg bool, args []string) {
@@ -226,6 +249,9 @@ var steadyRules = []struct {
 	{regexp.MustCompile(`(?m)^(░ dns|▒ connect|▓ tls|█ answer|▄ body|▼ validator)(  [░▒▓█▄▼] \w+)*$`), "LEGEND"},
 	{regexp.MustCompile(`[a-z2-7]{16,}\.`), "NAME."},
 	{regexp.MustCompile(`\b[0-9a-f]{16,}\b`), "HEX"},
+	{regexp.MustCompile(`ADDRESS/[a-z2-7]{26}\b`), "ADDRESS/PATH"},
+	{regexp.MustCompile(`[A-Za-z0-9_-]{43}\b`), "THUMBPRINT"},
+	{regexp.MustCompile(`after \d+ ms`), "after N ms"},
 }
 
 // cmdSteady is "steady FILE [KEEP-REGEXP]": what differs from run to run is
