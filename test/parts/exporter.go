@@ -83,6 +83,20 @@ func NewExporter(tb testing.TB, p Ports, ca CA) *Exporter {
 // ConfigFile is the path of its configuration.
 func (e *Exporter) ConfigFile() string { return filepath.Join(e.dir, "acme.yml") }
 
+// Reconfigure puts another text in place of the one that its configuration has
+// once.
+func (e *Exporter) Reconfigure(old, text string) {
+	e.tb.Helper()
+	configured, err := os.ReadFile(e.ConfigFile())
+	if err != nil {
+		e.tb.Fatal(err)
+	}
+	if n := bytes.Count(configured, []byte(old)); n != 1 {
+		e.tb.Fatalf("reconfigure: %q is there %d times:\n%s", old, n, configured)
+	}
+	write(e.tb, e.ConfigFile(), bytes.Replace(configured, []byte(old), []byte(text), 1))
+}
+
 func (e *Exporter) command(args ...string) *exec.Cmd {
 	return exec.Command(exporterBinary.build(e.tb), append([]string{
 		"--config.file=" + e.ConfigFile(), "--state.dir=" + filepath.Join(e.dir, "state"),
@@ -112,7 +126,7 @@ func (e *Exporter) Serve(flags ...string) {
 	cmd := e.command(append([]string{"serve", "--web.listen-address=" + e.address}, flags...)...)
 	// A race found ends the process, and with it the test.
 	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	e.process = start(e.tb, cmd)
+	e.process = Start(e.tb, cmd)
 	ctx, cancel := context.WithTimeout(e.tb.Context(), Timeout)
 	defer cancel()
 	if err := e.process.WaitReady(ctx, http.DefaultClient, e.URL+"/-/ready"); err != nil {

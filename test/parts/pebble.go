@@ -45,7 +45,7 @@ func StartPebble(tb testing.TB, p Ports, flags ...string) *Pebble {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	start(tb, cmd)
+	Start(tb, cmd)
 	var ready struct{ Directory, Control string }
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	if err == nil {

@@ -37,9 +37,9 @@ func freePort(tb testing.TB, networks ...string) int {
 	return port
 }
 
-// start starts cmd; what it writes is shown if the test fails. It is killed
+// Start starts cmd; what it writes is shown if the test fails. It is killed
 // when the test ends, if it is still there.
-func start(tb testing.TB, cmd *exec.Cmd) *process.Process {
+func Start(tb testing.TB, cmd *exec.Cmd) *process.Process {
 	tb.Helper()
 	log := new(lockedBuffer)
 	cmd.Stderr = log

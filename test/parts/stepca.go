@@ -46,7 +46,7 @@ func StartStepCA(tb testing.TB, p Ports) *CA {
 	}
 	write(tb, file("ca.json"), configuration)
 
-	child := start(tb, stepCACommand(binary, dir, file("ca.json"), p))
+	child := Start(tb, stepCACommand(binary, dir, file("ca.json"), p))
 	ctx, cancel := context.WithTimeout(tb.Context(), Timeout)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
@@ -123,6 +123,22 @@ func sign(tb testing.TB, template, parent *x509.Certificate, key crypto.PublicKe
 		tb.Fatal(err)
 	}
 	return certificate
+}
+
+// ServerCertificate makes a self-signed certificate for a web server, and its
+// key, as PEM.
+func ServerCertificate(tb testing.TB) (certificate, key []byte) {
+	tb.Helper()
+	signer := newKey(tb)
+	template := authority("127.0.0.1", 0)
+	template.IsCA, template.MaxPathLenZero, template.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+	der, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	leaf := sign(tb, template, template, signer.Public(), signer)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 func write(tb testing.TB, file string, content []byte) {
