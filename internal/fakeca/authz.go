@@ -95,7 +95,7 @@ func (ca *CA) authzObject(a *authz) map[string]any {
 	object := map[string]any{
 		"status":     a.status,
 		"expires":    time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
-		"identifier": map[string]any{"type": "dns", "value": a.identifier},
+		"identifier": map[string]any{"type": identifierType(a.identifier), "value": a.identifier},
 		"challenges": list,
 	}
 	if a.wildcard {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -44,8 +45,11 @@ func (ca *CA) newOrder(q request) *answer {
 	}
 	var names []string
 	for _, id := range p.Identifiers {
-		if id.Type != "dns" {
+		switch {
+		case id.Type != "dns" && id.Type != "ip":
 			return failed(&Problem{Type: "unsupportedIdentifier", Detail: "type " + id.Type})
+		case id.Type != identifierType(id.Value):
+			return failed(malformed("order: %q is not of the type %s", id.Value, id.Type))
 		}
 		names = append(names, strings.ToLower(id.Value))
 	}
@@ -65,6 +69,14 @@ func (ca *CA) newOrder(q request) *answer {
 	}
 	ca.orders = append(ca.orders, o)
 	return found(http.StatusCreated, ca.orderObject(o)).with("Location", ca.url(o.path))
+}
+
+// identifierType is that of a name: "dns", or "ip" (RFC 8738 §3).
+func identifierType(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return "ip"
+	}
+	return "dns"
 }
 
 // reusable finds an order that newOrder may answer with; nil: none.
@@ -108,7 +120,7 @@ func (ca *CA) orderObject(o *order) map[string]any {
 	var identifiers []map[string]any
 	var authorizations []string
 	for _, name := range o.names {
-		identifiers = append(identifiers, map[string]any{"type": "dns", "value": name})
+		identifiers = append(identifiers, map[string]any{"type": identifierType(name), "value": name})
 	}
 	for _, a := range o.authzs {
 		authorizations = append(authorizations, ca.url(a.path))
@@ -176,6 +188,9 @@ func (ca *CA) finalize(q request) *answer {
 		return failed(&Problem{Type: "badCSR", Detail: err.Error()})
 	}
 	names := slices.Clone(csr.DNSNames)
+	for _, ip := range csr.IPAddresses {
+		names = append(names, ip.String())
+	}
 	if csr.Subject.CommonName != "" {
 		names = append(names, csr.Subject.CommonName)
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -151,14 +152,24 @@ func leaf(names []string, now time.Time) *x509.Certificate {
 
 // issue makes a chain in PEM for key and names, and tells the leaf's serial.
 func (p *pki) issue(key crypto.PublicKey, names []string, defect CertificateDefect) (chain []byte, number string, err error) {
-	template := leaf(names, time.Now())
+	var domains []string
+	var addresses []net.IP
+	for _, name := range names {
+		if addr, err := netip.ParseAddr(name); err == nil {
+			addresses = append(addresses, addr.AsSlice())
+		} else {
+			domains = append(domains, name)
+		}
+	}
+	template := leaf(domains, time.Now())
+	template.IPAddresses = addresses
 	switch defect {
 	case CertificateOtherKey:
 		key = newKey().Public()
 	case CertificateOtherNames:
 		template.DNSNames = []string{"other.example"}
 	case CertificateExtraName:
-		template.DNSNames = append(slices.Clone(names), "other.example")
+		template.DNSNames = append(domains, "other.example")
 	case CertificateExpired:
 		template.NotBefore, template.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 	case CertificateNotYetValid:
