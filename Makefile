@@ -72,7 +72,7 @@ bench: ## cost and precision of a run, against a reference in the same run
 
 .PHONY: docs
 docs: ## the generated pages of docs/
-	@$(GO) test $(DOCUMENTED) -run "^TestDocument$$$$" -update
+	@$(GO) test $(DOCUMENTED) -run '^TestDocument$$' -update
 
 .PHONY: image
 image: image-context ## the container image, with docker, podman or buildah
