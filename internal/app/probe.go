@@ -87,7 +87,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		return err
 	}
 	for _, r := range follow.results {
-		fmt.Fprintf(common.Stderr, "follow-up %s: %s\n", r.FollowUp, r.Verdict.Summary)
+		fmt.Fprintf(common.Stderr, "follow-up: %s\n", r.Verdict.Summary)
 	}
 	if !answer.Result.Verdict.Success() {
 		return ErrProbeFailed
