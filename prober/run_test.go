@@ -220,6 +220,18 @@ func wantFailure(t *testing.T, facts probe.Facts, step probe.StepName, kind prob
 	return f
 }
 
+// cutInFlight reports whether the end of the run's time met a poll in flight,
+// which then is the failure, and not the waiting. Which of the two it is, only
+// the machine's load decides.
+func cutInFlight(facts probe.Facts) bool {
+	f := facts.Failure
+	if f == nil || f.Kind != probe.FailureCall || f.Call < 0 {
+		return false
+	}
+	cut := facts.Calls[f.Call].Error
+	return cut != nil && cut.Cause == probe.CauseTimeout
+}
+
 func wantList[T comparable](t *testing.T, what string, got, want []T) {
 	t.Helper()
 	if !slices.Equal(got, want) {
