@@ -190,7 +190,7 @@ func (r *run) choose(a *acme.Authorization, typ probe.ChallengeType) (*acme.Chal
 
 // validate accepts the challenge (RFC 8555 §7.5.1) and waits until its
 // authorization is valid.
-func (r *run) validate(ctx context.Context, a *acme.Authorization, c *acme.Challenge) error {
+func (r *run) validate(ctx context.Context, a *acme.Authorization, c *acme.Challenge) (err error) {
 	var answer *acme.Challenge
 	ex, err := r.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
 		answer, err = r.client.Accept(ctx, &acme.Challenge{URI: c.URI})
@@ -199,6 +199,12 @@ func (r *run) validate(ctx context.Context, a *acme.Authorization, c *acme.Chall
 	if err != nil {
 		return err
 	}
+	// The CA validates from now on, whatever becomes of our looks at it.
+	defer func() {
+		if f, ok := errors.AsType[*failure](err); ok {
+			f.unheard = false
+		}
+	}()
 	var last *acmehttp.Response
 	look := func(ctx context.Context) (string, time.Duration, error) {
 		got, ex, err := r.getAuthorization(ctx, "", a.URI)

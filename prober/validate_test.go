@@ -97,6 +97,15 @@ func TestValidateInvalid(t *testing.T) {
 			[]string{"add deactivate_authz", "present http-01", "withdraw"},
 		},
 		{
+			"accepted, and polled too often", // what was refused is the look, not the challenge
+			func(b *bench) {
+				b.ca.Fault(probe.CallAuthz, fakeca.Fault{}, 1)
+				b.ca.Fault(probe.CallAuthz, fakeca.Fault{Problem: &fakeca.Problem{Type: "rateLimited", Status: 429}}, 0)
+			},
+			probe.FailureCall, "", "authz answered HTTP 429 rateLimited",
+			[]string{"add deactivate_authz", "present http-01", "validate", "withdraw"},
+		},
+		{
 			"a problem of the CA's",
 			func(b *bench) {
 				b.ca.Fault(probe.CallChallenge, fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0)
