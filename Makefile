@@ -44,7 +44,7 @@ test-product: ## the product; only Go
 
 .PHONY: test-demo
 test-demo: ## the demo
-	@cd examples/demo && $(GO) vet ./... && $(GO) test ./...
+	@cd examples/demo && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-e2e
 test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
