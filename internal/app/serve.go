@@ -98,6 +98,9 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders},
 		metrics:    m,
 	}
+	if o.GracePeriod == 0 {
+		o.GracePeriod = -1 // which the runner takes for none; 0 is its default
+	}
 	host, _ := os.Hostname() // without one, all that have none tick at the same moment
 	e.runner = runner.New(runner.Options{
 		Seed:        host,
