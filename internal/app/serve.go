@@ -180,7 +180,11 @@ func (e *exporter) start() error {
 	if err := e.runner.Restore(); err != nil {
 		return err
 	}
-	return e.apply(cfg)
+	if err := e.apply(cfg); err != nil {
+		return err
+	}
+	e.metrics.Reloaded(true, time.Now())
+	return nil
 }
 
 // reload brings the configuration file into force, wholly or not at all.
