@@ -61,7 +61,7 @@ func parseChain(body []byte) ([]*x509.Certificate, error) {
 func certificateFacts(chain []*x509.Certificate, key *ecdsa.PublicKey, names []string, now time.Time) *probe.Certificate {
 	leaf := chain[0]
 	f := &probe.Certificate{
-		Serial:    hex.EncodeToString(leaf.SerialNumber.Bytes()),
+		Serial:    bounded(hex.EncodeToString(leaf.SerialNumber.Bytes())),
 		Issuer:    bounded(leaf.Issuer.String()),
 		NotBefore: leaf.NotBefore,
 		NotAfter:  leaf.NotAfter,

@@ -196,6 +196,14 @@ func TestParseChain(t *testing.T) {
 	}
 }
 
+func TestHugeSerial(t *testing.T) {
+	leaf := &x509.Certificate{SerialNumber: new(big.Int).Lsh(big.NewInt(1), 1<<20)}
+	f := certificateFacts([]*x509.Certificate{leaf}, &newKey(t).PublicKey, nil, time.Now())
+	if n := len(f.Serial); n > maxQuoted {
+		t.Errorf("a serial number of %d bytes is kept", n)
+	}
+}
+
 // TestHugeKey holds that a CA cannot have us compute for minutes: no deadline
 // ends the check of a signature.
 func TestHugeKey(t *testing.T) {

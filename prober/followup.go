@@ -31,7 +31,7 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 	if err != nil || a == nil || !isValid(a) {
 		return err
 	}
-	err = r.deactivate(ctx, url, a.Identifier.Value)
+	err = r.deactivate(ctx, url, bounded(a.Identifier.Value)) // nobody has held it against an order
 	if f, ok := errors.AsType[*failure](err); ok && f.Kind == probe.FailureUnsupported {
 		// No later attempt will do better. If it cannot be forgotten it is tried
 		// until it expires.

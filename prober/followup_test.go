@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/acme-exporter/acme_exporter/internal/fakeca"
@@ -90,5 +91,21 @@ func TestFollowUpFails(t *testing.T) {
 				t.Errorf("events %v, dropped %v, want %v", b.list()[before:], dropped, tt.drops)
 			}
 		})
+	}
+}
+
+// TestFollowUpIdentifier holds that the name that a CA gives an authorization
+// takes no more room in the facts than a name.
+func TestFollowUpIdentifier(t *testing.T) {
+	b, f := validated(t)
+	b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("identifier", map[string]any{
+		"type": "dns", "value": strings.Repeat("long.", 1000) + "example",
+	})}, 0)
+	facts := b.follow(f)
+	wantSuccess(t, facts)
+	for _, s := range facts.Steps {
+		if len(s.Identifier) > maxQuoted {
+			t.Errorf("step %s is about a name of %d bytes", s.Name, len(s.Identifier))
+		}
 	}
 }
