@@ -76,7 +76,9 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		defer func() {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 			defer cancel()
-			err = errors.Join(err, responders.Close(closing))
+			if cut := responders.Close(closing); cut != nil {
+				common.Logger.Warn("Connections to the responders were cut", "err", cut)
+			}
 		}()
 	}
 	answer, err := runOnce(ctx, runner.New(options), pair)

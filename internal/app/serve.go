@@ -127,11 +127,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 // run starts everything, waits for ctx and stops everything.
 func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions) (err error) {
 	defer func() { err = errors.Join(err, e.store.close()) }()
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-		defer cancel()
-		err = errors.Join(err, e.responders.Close(closing))
-	}()
+	defer e.closeResponders(ctx)
 	if err := e.start(); err != nil {
 		return err
 	}
@@ -155,9 +151,14 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 	err = e.runner.Run(ctx)
 	cancel()
 
+	e.closeResponders(ctx)
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer done()
-	err = errors.Join(err, server.Shutdown(closing))
+	if cut := server.Shutdown(closing); cut != nil {
+		// Who reads too slowly does not make a failure of our end.
+		e.logger.Warn("Requests were cut", "err", cut)
+		_ = server.Close() // it has nothing to add
+	}
 	running.Wait()
 	select {
 	case webErr := <-failed:
@@ -166,6 +167,16 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 	}
 	e.logger.Info("Stopped")
 	return err
+}
+
+// closeResponders closes the listeners for the CA's validators; nothing happens
+// the second time. Strangers that hold a connection open are cut.
+func (e *exporter) closeResponders(ctx context.Context) {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	if cut := e.responders.Close(closing); cut != nil {
+		e.logger.Warn("Connections to the responders were cut", "err", cut)
+	}
 }
 
 // start brings the first configuration into force.

@@ -19,6 +19,7 @@ import (
 // TestNoGracePeriod holds that a grace period of 0 is none: a run in flight is
 // cut at once, and not after the runner's default.
 func TestNoGracePeriod(t *testing.T) {
+	t.Parallel()
 	ca, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -31,26 +32,9 @@ func TestNoGracePeriod(t *testing.T) {
 		}
 	}()
 
-	dir := t.TempDir()
-	file := filepath.Join(dir, "acme.yml")
-	text := fmt.Sprintf("targets: {ca: {directory_url: 'https://%s/dir', environment: staging, probes: {slow: 1s}}}\n"+
-		"modules: {slow: {prober: directory, timeout: 1m}}\n", ca.Addr())
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	addresses, systemd, webConfig := []string{"127.0.0.1:0"}, false, ""
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, Common{
-			ConfigFile: file, StateDir: filepath.Join(dir, "state"),
-			Logger: slog.New(slog.DiscardHandler), Stdout: io.Discard, Stderr: io.Discard,
-		}, ServeOptions{
-			Web:         &toolkit.FlagConfig{WebListenAddresses: &addresses, WebSystemdSocket: &systemd, WebConfigFile: &webConfig},
-			GracePeriod: 0, Histograms: metrics.Both,
-		})
-	}()
+	file := write(t, fmt.Sprintf("targets: {ca: {directory_url: 'https://%s/dir', environment: staging, probes: {slow: 1s}}}\n"+
+		"modules: {slow: {prober: directory, timeout: 1m}}\n", ca.Addr()))
+	ended, stop := serve(t, file, "127.0.0.1:0")
 	select {
 	case c := <-connected:
 		defer c.Close()
@@ -66,4 +50,72 @@ func TestNoGracePeriod(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the run was not cut")
 	}
+}
+
+// TestStuckReader holds that a client that does not read its answers is cut at
+// the end, and that this is a good end.
+func TestStuckReader(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	file := write(t, "targets: {ca: {directory_url: 'https://ca.invalid/dir', environment: staging, probes: {directory: 0s}}}\n")
+	ended, stop := serve(t, file, free.Addr().String())
+
+	var c net.Conn
+	for range 100 {
+		if c, err = net.Dial("tcp", free.Addr().String()); err == nil {
+			break
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for err == nil { // until neither side's buffers have room
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		_, err = io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("did not end")
+	}
+}
+
+// write writes a configuration file and returns its name.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "acme.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// serve runs an exporter without a grace period until stop is called; ended has
+// its error then.
+func serve(t *testing.T, file, address string) (ended <-chan error, stop context.CancelFunc) {
+	t.Helper()
+	addresses, systemd, webConfig := []string{address}, false, ""
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	over := make(chan error, 1)
+	go func() {
+		over <- Serve(ctx, Common{
+			ConfigFile: file, StateDir: filepath.Join(filepath.Dir(file), "state"),
+			Logger: slog.New(slog.DiscardHandler), Stdout: io.Discard, Stderr: io.Discard,
+		}, ServeOptions{
+			Web:         &toolkit.FlagConfig{WebListenAddresses: &addresses, WebSystemdSocket: &systemd, WebConfigFile: &webConfig},
+			GracePeriod: 0, Histograms: metrics.Both,
+		})
+	}()
+	return over, stop
 }
