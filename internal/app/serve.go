@@ -126,6 +126,10 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 
 // run starts everything, waits for ctx and stops everything.
 func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions) (err error) {
+	// Whoever asks for a reload while we start or stop must not end the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	defer func() { err = errors.Join(err, e.store.close()) }()
 	defer e.closeResponders(ctx)
 	if err := e.start(); err != nil {
@@ -144,7 +148,7 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 			failed <- fmt.Errorf("web: %w: choose another --web.listen-address, or stop what listens there", err)
 		}
 	})
-	running.Go(func() { e.watch(ctx, o) })
+	running.Go(func() { e.watch(ctx, hangup, o) })
 	e.ready.Store(true)
 	context.AfterFunc(ctx, func() { e.ready.Store(false) })
 	// The runner returns when ctx has ended and its runs have too.
@@ -235,11 +239,8 @@ func (e *exporter) apply(cfg *config.Config) error {
 	return nil
 }
 
-// watch reloads on SIGHUP and, if asked to, when the file has changed.
-func (e *exporter) watch(ctx context.Context, o ServeOptions) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// watch reloads at a hangup and, if asked to, when the file has changed.
+func (e *exporter) watch(ctx context.Context, hangup <-chan os.Signal, o ServeOptions) {
 	var tick <-chan time.Time
 	if o.AutoReload && e.common.ConfigFile != "" {
 		ticker := time.NewTicker(o.AutoReloadInterval)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestNoGracePeriod(t *testing.T) {
 
 	file := write(t, fmt.Sprintf("targets: {ca: {directory_url: 'https://%s/dir', environment: staging, probes: {slow: 1s}}}\n"+
 		"modules: {slow: {prober: directory, timeout: 1m}}\n", ca.Addr()))
-	ended, stop := serve(t, file, "127.0.0.1:0")
+	ended, stop := serve(t, file, "127.0.0.1:0", 0)
 	select {
 	case c := <-connected:
 		defer c.Close()
@@ -52,6 +53,33 @@ func TestNoGracePeriod(t *testing.T) {
 	}
 }
 
+// TestHangupWhileStopping holds that SIGHUP does not end the process while runs
+// have their grace period.
+func TestHangupWhileStopping(t *testing.T) {
+	ca, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ca.Close()
+	file := write(t, fmt.Sprintf("targets: {ca: {directory_url: 'https://%s/dir', environment: staging, probes: {slow: 1s}}}\n"+
+		"modules: {slow: {prober: directory, timeout: 1s}}\n", ca.Addr()))
+	ended, stop := serve(t, file, "127.0.0.1:0", time.Minute)
+	c, err := ca.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stop()
+	<-time.After(100 * time.Millisecond)
+	// Were it not caught, this would end the test.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestStuckReader holds that a client that does not read its answers is cut at
 // the end, and that this is a good end.
 func TestStuckReader(t *testing.T) {
@@ -62,7 +90,7 @@ func TestStuckReader(t *testing.T) {
 	}
 	free.Close()
 	file := write(t, "targets: {ca: {directory_url: 'https://ca.invalid/dir', environment: staging, probes: {directory: 0s}}}\n")
-	ended, stop := serve(t, file, free.Addr().String())
+	ended, stop := serve(t, file, free.Addr().String(), 0)
 
 	var c net.Conn
 	for range 100 {
@@ -100,9 +128,8 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
-// serve runs an exporter without a grace period until stop is called; ended has
-// its error then.
-func serve(t *testing.T, file, address string) (ended <-chan error, stop context.CancelFunc) {
+// serve runs an exporter until stop is called; ended has its error then.
+func serve(t *testing.T, file, address string, grace time.Duration) (ended <-chan error, stop context.CancelFunc) {
 	t.Helper()
 	addresses, systemd, webConfig := []string{address}, false, ""
 	ctx, stop := context.WithCancel(t.Context())
@@ -114,7 +141,7 @@ func serve(t *testing.T, file, address string) (ended <-chan error, stop context
 			Logger: slog.New(slog.DiscardHandler), Stdout: io.Discard, Stderr: io.Discard,
 		}, ServeOptions{
 			Web:         &toolkit.FlagConfig{WebListenAddresses: &addresses, WebSystemdSocket: &systemd, WebConfigFile: &webConfig},
-			GracePeriod: 0, Histograms: metrics.Both,
+			GracePeriod: grace, Histograms: metrics.Both,
 		})
 	}()
 	return over, stop
