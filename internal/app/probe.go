@@ -65,7 +65,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, opened.Close()) }()
-		options.Store = opened
+		options.Store, options.NoResults = opened, true
 	}
 	if pair.Module.Prober.Solves() {
 		change, err := responders.Prepare(cfg.Responders)

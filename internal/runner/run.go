@@ -105,7 +105,7 @@ type kept struct {
 // the Result before it.
 func (r *Runner) keepLast(ru *run, res *probe.Result) {
 	cut := res.Failure != nil && res.Failure.Kind == probe.FailureCanceled
-	if cut || !r.valid(ru) {
+	if cut || r.noResults || !r.valid(ru) {
 		return
 	}
 	k := kept{Last: res}
