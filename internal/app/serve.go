@@ -189,12 +189,6 @@ func (e *exporter) start() error {
 	if err != nil {
 		return err
 	}
-	if err := e.store.ensure(cfg); err != nil {
-		return err
-	}
-	if err := e.runner.Restore(); err != nil {
-		return err
-	}
 	if err := e.apply(cfg); err != nil {
 		return err
 	}
@@ -225,8 +219,14 @@ func (e *exporter) apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := e.store.ensure(cfg); err != nil {
+	opened, err := e.store.ensure(cfg)
+	if err != nil {
 		return err
+	}
+	if opened {
+		if err := e.runner.Restore(); err != nil {
+			return err
+		}
 	}
 	change, err := e.responders.Prepare(cfg.Responders)
 	if err != nil {
