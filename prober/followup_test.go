@@ -3,6 +3,7 @@ package prober
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/fakeca"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -55,10 +56,25 @@ func TestFollowUpNothingToDo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b, f := validated(t)
 			b.ca.Fault(probe.CallAuthz, tt.fault, 0)
+			f.Created = f.Created.Add(-time.Hour)
 			facts := b.follow(f)
 			wantSuccess(t, facts)
 			wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "authz"})
 		})
+	}
+}
+
+// TestFollowUpYoung holds that an authorization whose validation may still be
+// going on is neither deactivated nor forgotten.
+func TestFollowUpYoung(t *testing.T) {
+	b, f := validated(t)
+	b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("status", "pending")}, 0)
+	before := len(b.list())
+	facts := b.follow(f)
+	wantFailure(t, facts, probe.StepAuthorization, probe.FailureTimeout, "authorization", "still pending")
+	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "authz"})
+	if events := b.list()[before:]; len(events) != 0 {
+		t.Errorf("events %v", events)
 	}
 }
 

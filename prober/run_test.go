@@ -349,7 +349,7 @@ func TestPanic(t *testing.T) {
 		}
 	}
 	facts := Run(t.Context(), req)
-	f := wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "", "internal error: panic with a value of type *errors.errorString")
+	f := wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "", "internal error: panic with a value of type *errors.errorString at github.com/acme-exporter/acme_exporter/prober.")
 	if strings.Contains(f.Detail, "s3cret") {
 		t.Errorf("detail %q", f.Detail)
 	}
