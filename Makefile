@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 GO ?= go
 # The modules whose Go code is ours, and the packages of generated docs.
 MODULES := . examples/demo test
-DOCUMENTED := ./config ./internal/metrics ./internal/verdict
+DOCUMENTED := ./internal/metrics ./internal/verdict
 
 # What acme_exporter says of itself. A tree without git is "devel".
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -44,11 +44,11 @@ test-product: ## the product; only Go
 
 .PHONY: test-demo
 test-demo: ## the demo
-	@cd examples/demo && $(GO) vet ./... && $(GO) test ./...
+	@cd examples/demo && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-e2e
 test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
-	@cd test && $(GO) vet ./... && $(GO) test ./...
+	@cd test && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: deps
 deps: ## what the tests need from Debian
@@ -72,7 +72,7 @@ bench: ## cost and precision of a run, against a reference in the same run
 
 .PHONY: docs
 docs: ## the generated pages of docs/
-	@$(GO) test $(DOCUMENTED) -run Document -update
+	@$(GO) test $(DOCUMENTED) -run '^TestDocument$$' -update
 
 .PHONY: image
 image: image-context ## the container image, with docker, podman or buildah

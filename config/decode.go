@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	promconfig "github.com/prometheus/common/config"
@@ -135,8 +136,10 @@ func (d *decoder) structOf(n *yaml.Node, out reflect.Value, p path) {
 		hint := "known are " + strings.Join(names, ", ")
 		if near := nearest(e.key.Value, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
-			// That key is missing, then; once is enough to say so.
-			d.broken[p.key(near)] = true
+			if !slices.ContainsFunc(entries, func(e entry) bool { return e.key.Value == near }) {
+				// That key is missing, then; once is enough to say so.
+				d.broken[p.key(near)] = true
+			}
 		}
 		d.addAt(position{e.key.Line, e.key.Column}, p.key(e.key.Value), "unknown key: %s", hint)
 	}

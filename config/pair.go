@@ -95,6 +95,6 @@ func hash(t *Target, m *Module, interval model.Duration) string {
 			panic(fmt.Sprintf("config: encode: %v", err)) // every type is our own
 		}
 	}
-	enc.Close()
+	_ = enc.Close() // what it writes to does not fail
 	return hex.EncodeToString(digest.Sum(nil))[:16]
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// schemaPaths lists every key that a file can have: targets.NAME.preset …
+// schemaPaths lists every key that a file can have, as targets.NAME.preset.
 func schemaPaths() []string { return pathsBeneath(reflect.TypeFor[Config](), "") }
 
 func pathsBeneath(t reflect.Type, at string) (paths []string) {

@@ -83,6 +83,11 @@ func validateDirectory(ps *problems, at path, t *Target) {
 		if names := presetsAt(u); len(names) > 0 {
 			ps.add(at, "%s is a public CA's: add preset: %s (or own_ca: true, if this CA is yours)", u.Hostname(), strings.Join(names, " or "))
 		}
+	case presetNamed(t.Preset) != nil:
+		// Else what is spent there would be taken for another CA's.
+		if names := presetsAt(u); len(names) > 0 && !slices.Contains(names, t.Preset) {
+			ps.add(at, "this is the directory of the preset %s, and the preset is %s: remove this, or change the preset", strings.Join(names, " or "), t.Preset)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package prober
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
@@ -20,6 +21,9 @@ import (
 const (
 	maxChain = 10  // certificates
 	maxNames = 100 // of the leaf, kept in the facts
+	// maxRSA is the largest RSA key in bits with which a signature is checked, as
+	// in crypto/tls. One that fills a whole chain would take minutes.
+	maxRSA = 8192
 )
 
 // oidSubjectAltName is RFC 5280 §4.2.1.6's.
@@ -57,7 +61,7 @@ func parseChain(body []byte) ([]*x509.Certificate, error) {
 func certificateFacts(chain []*x509.Certificate, key crypto.PublicKey, names []string, now time.Time) *probe.Certificate {
 	leaf := chain[0]
 	f := &probe.Certificate{
-		Serial:    hex.EncodeToString(leaf.SerialNumber.Bytes()),
+		Serial:    bounded(hex.EncodeToString(leaf.SerialNumber.Bytes())),
 		Issuer:    bounded(leaf.Issuer.String()),
 		NotBefore: leaf.NotBefore,
 		NotAfter:  leaf.NotAfter,
@@ -167,6 +171,9 @@ func checkOrder(chain []*x509.Certificate) string {
 // there is none.
 func checkSignatures(chain []*x509.Certificate) string {
 	for i, cert := range chain[:len(chain)-1] {
+		if key, ok := chain[i+1].PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSA {
+			return fmt.Sprintf("certificate %d has an RSA key of %d bits, more than %d", i+2, key.N.BitLen(), maxRSA)
+		}
 		if err := cert.CheckSignatureFrom(chain[i+1]); err != nil {
 			return fmt.Sprintf("certificate %d is not signed by certificate %d: %s", i+1, i+2, quoted(err.Error()))
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -192,5 +193,30 @@ func TestParseChain(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
 		})
+	}
+}
+
+func TestHugeSerial(t *testing.T) {
+	leaf := &x509.Certificate{SerialNumber: new(big.Int).Lsh(big.NewInt(1), 1<<20)}
+	f := certificateFacts([]*x509.Certificate{leaf}, &newKey(t).PublicKey, nil, time.Now())
+	if n := len(f.Serial); n > maxQuoted {
+		t.Errorf("a serial number of %d bytes is kept", n)
+	}
+}
+
+// TestHugeKey holds that a CA cannot have us compute for minutes: no deadline
+// ends the check of a signature.
+func TestHugeKey(t *testing.T) {
+	n := new(big.Int).Lsh(big.NewInt(1), 1<<17)
+	n.Sub(n, big.NewInt(1))
+	chain := []*x509.Certificate{
+		{SignatureAlgorithm: x509.SHA256WithRSA, Signature: make([]byte, 1<<14)},
+		{
+			Version: 3, BasicConstraintsValid: true, IsCA: true,
+			PublicKeyAlgorithm: x509.RSA, PublicKey: &rsa.PublicKey{N: n, E: 65537},
+		},
+	}
+	if got, want := checkSignatures(chain), "certificate 2 has an RSA key of 131072 bits, more than 8192"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

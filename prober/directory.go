@@ -97,14 +97,20 @@ func (r *run) readDirectory(ctx context.Context, required []string) error {
 	})
 }
 
-// checkDirectory reports the first field that is missing or no https URL.
+// checkDirectory reports the first field that is missing, no https URL, or one
+// that leads where this target may not send us.
 func (r *run) checkDirectory(required []string) error {
 	for _, field := range required {
-		switch value := r.directory.url(field); {
-		case value == "":
+		value := r.directory.url(field)
+		if value == "" {
 			return r.broken(objectDirectory, "the directory lacks %s", field)
-		case !isHTTPS(value):
+		}
+		u, err := url.Parse(value)
+		if err != nil || !isHTTPS(value) {
 			return r.broken(objectDirectory, "the directory's %s is not an absolute https URL", field)
+		}
+		if err := r.HTTP.CheckHost(u); err != nil {
+			return r.broken(objectDirectory, "the directory's %s: %s", field, quoted(err.Error()))
 		}
 	}
 	return nil

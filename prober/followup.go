@@ -66,10 +66,14 @@ func (r *run) settle(promises []promise) {
 	}
 }
 
+// validationLasts is how long a CA may go on validating after a run was cut:
+// attempts of a CA that tries again (RFC 8555 §8.2) are minutes apart.
+const validationLasts = 15 * time.Minute
+
 // followDeactivateAuthz deactivates those of the follow-up's authorizations that
-// are valid. It succeeds where nothing is left to be done: an authorization that
-// is pending, in particular, is left alone. A follow-up that can never succeed is
-// dropped.
+// are valid. It succeeds where nothing is left to be done. One that is pending is
+// left alone; while it is young it may still become valid, and so is not done
+// with. A follow-up that can never succeed is dropped.
 func followDeactivateAuthz(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
@@ -86,11 +90,19 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 			return err
 		})
 	})
-	authzs = slices.DeleteFunc(authzs, func(a *acme.Authorization) bool { return a == nil || !isValid(a) })
-	if err != nil || len(authzs) == 0 {
+	if err != nil {
 		return err
 	}
-	err = r.deactivate(ctx, authzs)
+	pending := slices.ContainsFunc(authzs, func(a *acme.Authorization) bool { return a != nil && a.Status == acme.StatusPending })
+	authzs = slices.DeleteFunc(authzs, func(a *acme.Authorization) bool { return a == nil || !isValid(a) })
+	if len(authzs) > 0 {
+		err = r.deactivate(ctx, authzs)
+	}
+	if err == nil && pending && time.Since(r.FollowUp.Created) < validationLasts {
+		f := fail(probe.FailureTimeout, objectAuthorization, "the authorization is still pending: the CA may yet find it valid")
+		f.Step = probe.StepAuthorization
+		return f
+	}
 	if f, ok := errors.AsType[*failure](err); ok && f.Kind == probe.FailureUnsupported {
 		// No later attempt will do better. If it cannot be forgotten it is tried
 		// until it expires.

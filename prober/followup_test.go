@@ -1,7 +1,9 @@
 package prober
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/fakeca"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -54,10 +56,25 @@ func TestFollowUpNothingToDo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b, f := validated(t)
 			b.ca.Fault(probe.CallAuthz, tt.fault, 0)
+			f.Created = f.Created.Add(-time.Hour)
 			facts := b.follow(f)
 			wantSuccess(t, facts)
 			wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "authz"})
 		})
+	}
+}
+
+// TestFollowUpYoung holds that an authorization whose validation may still be
+// going on is neither deactivated nor forgotten.
+func TestFollowUpYoung(t *testing.T) {
+	b, f := validated(t)
+	b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("status", "pending")}, 0)
+	before := len(b.list())
+	facts := b.follow(f)
+	wantFailure(t, facts, probe.StepAuthorization, probe.FailureTimeout, "authorization", "still pending")
+	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "authz"})
+	if events := b.list()[before:]; len(events) != 0 {
+		t.Errorf("events %v", events)
 	}
 }
 
@@ -90,5 +107,21 @@ func TestFollowUpFails(t *testing.T) {
 				t.Errorf("events %v, dropped %v, want %v", b.list()[before:], dropped, tt.drops)
 			}
 		})
+	}
+}
+
+// TestFollowUpIdentifier holds that the name that a CA gives an authorization
+// takes no more room in the facts than a name.
+func TestFollowUpIdentifier(t *testing.T) {
+	b, f := validated(t)
+	b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("identifier", map[string]any{
+		"type": "dns", "value": strings.Repeat("long.", 1000) + "example",
+	})}, 0)
+	facts := b.follow(f)
+	wantSuccess(t, facts)
+	for _, s := range facts.Steps {
+		if len(s.Identifier) > maxQuoted {
+			t.Errorf("step %s is about a name of %d bytes", s.Name, len(s.Identifier))
+		}
 	}
 }

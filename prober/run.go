@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -50,12 +52,32 @@ func (r *run) run(ctx context.Context, do prober) {
 	defer func() {
 		if v := recover(); v != nil {
 			// The value may quote what must not be shown: its type has to do.
-			r.fail(fail(probe.FailureLocal, "", fmt.Sprintf("internal error: panic with a value of type %T", v)))
+			r.fail(fail(probe.FailureLocal, "", fmt.Sprintf("internal error: panic with a value of type %T at %s", v, panicSite())))
 		}
 	}()
 	if err := do(ctx, r); err != nil {
 		r.fail(err)
 		r.explain()
+	}
+}
+
+// panicSite names the function and line that panicked: all that a report needs
+// and nothing that a CA could have put there.
+func panicSite() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panicked := false
+	for {
+		frame, more := frames.Next()
+		switch {
+		case frame.Function == "runtime.gopanic":
+			panicked = true
+		case panicked && !strings.HasPrefix(frame.Function, "runtime."):
+			return fmt.Sprintf("%s, line %d", frame.Function, frame.Line)
+		}
+		if !more {
+			return "an unknown place"
+		}
 	}
 }
 

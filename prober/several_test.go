@@ -299,6 +299,7 @@ func TestFollowUpOfSeveral(t *testing.T) {
 	pending := b.ca.Authorizations()[2]
 	req := b.request(probe.ProberValidate)
 	f := facts.FollowUps[0]
+	f.Created = f.Created.Add(-time.Hour) // what is pending now stays pending
 	f.More = append(f.More, pending.URL, b.ca.URL()+"/lost")
 	req.FollowUp = &f
 	b.ca.Fault(probe.CallUnknown, fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed", Status: http.StatusNotFound}}, 0)

@@ -82,7 +82,8 @@ func (r *run) drain(ctx context.Context, o *order, authzs []*acme.Authorization)
 func (r *run) deactivate(ctx context.Context, authzs []*acme.Authorization) error {
 	names := make([]string, len(authzs))
 	for i, a := range authzs {
-		names[i], _ = authorizedName(a)
+		name, _ := authorizedName(a)
+		names[i] = bounded(name) // a follow-up has not held it against an order
 	}
 	return r.step(probe.StepDeactivation, about(names), func() error {
 		return r.parallel(len(authzs), func(l *line, i int) error {

@@ -50,7 +50,7 @@ func freePorts() (p ports, err error) {
 
 // build builds acme_exporter from its source.
 func build(ctx context.Context, source, binary string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, ".")
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build acme_exporter in %q: %w\n%s", source, err, bytes.TrimSpace(out))

@@ -73,7 +73,7 @@ func (p *pool) close() {
 	p.mu.Unlock()
 	p.http.CloseIdleConnections()
 	for _, c := range open {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -155,7 +155,7 @@ func (p *pool) dial(ctx context.Context, network, address string) (net.Conn, err
 	p.conns[c] = struct{}{}
 	p.mu.Unlock()
 	if !r.adopt(c) {
-		c.Close()
+		_ = c.Close()
 		return nil, net.ErrClosed
 	}
 	return c, nil

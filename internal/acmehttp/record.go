@@ -162,7 +162,7 @@ func (r *record) gotConn(info httptrace.GotConnInfo) {
 func (r *record) gotFirstByte() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.frozen {
+	if !r.frozen && r.ctx.Err() == nil { // see Session.send
 		r.first = r.clock.elapsed()
 	}
 }

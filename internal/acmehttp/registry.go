@@ -1,6 +1,7 @@
 package acmehttp
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -22,13 +23,19 @@ const (
 type registry struct {
 	mu    sync.Mutex // guards the fields below
 	names map[string]probe.CallName
+	// read has the authorizations that have taught their challenges. Polls of them
+	// are the most frequent answers, and bring no URL that is new.
+	read map[string]bool
 	// renewal is the renewalInfo URL, beneath which each certificate has its own
 	// (RFC 9773 §4.1); empty: none.
 	renewal string
 }
 
 func newRegistry(directory *url.URL) *registry {
-	return &registry{names: map[string]probe.CallName{urlKey(directory): probe.CallDirectory}}
+	return &registry{
+		names: map[string]probe.CallName{urlKey(directory): probe.CallDirectory},
+		read:  make(map[string]bool),
+	}
 }
 
 // urlKey is what a URL is known by: without fragment and user info, scheme and
@@ -116,9 +123,14 @@ func (r *registry) learn(base *url.URL, name probe.CallName, status int, header 
 		r.learnDirectory(base, body)
 	case probe.CallNewAccount:
 		r.add(base, header.Get("Location"), probe.CallAccount)
-	case probe.CallNewOrder, probe.CallFinalize:
+	case probe.CallNewOrder:
 		r.add(base, header.Get("Location"), probe.CallOrder)
 		r.learnOrder(base, body)
+	case probe.CallFinalize:
+		r.add(base, header.Get("Location"), probe.CallOrder)
+		if bytes.Contains(body, []byte(`"certificate"`)) { // the rest was known before
+			r.learnOrder(base, body)
+		}
 	case probe.CallOrder:
 		r.learnOrder(base, body)
 	case probe.CallNewAuthz:
@@ -176,9 +188,21 @@ func (r *registry) learnAuthorization(base *url.URL, body []byte) {
 			URL string `json:"url"`
 		} `json:"challenges"`
 	}
+	key := urlKey(base)
+	r.mu.Lock()
+	read := r.read[key]
+	r.mu.Unlock()
+	if read {
+		return
+	}
 	decode(body, &a)
 	for i := range min(len(a.Challenges), maxNames) {
 		r.add(base, a.Challenges[i].URL, probe.CallChallenge)
+	}
+	if len(a.Challenges) > 0 {
+		r.mu.Lock()
+		r.read[key] = true
+		r.mu.Unlock()
 	}
 }
 

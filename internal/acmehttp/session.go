@@ -137,6 +137,12 @@ func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := req.Context().Err(); err != nil {
+		// Some servers answer because we give up, and net/http hands on what it
+		// reads while it closes the connection. Nobody was waiting any more.
+		res.Body.Close()
+		return nil, nil, err
+	}
 	res.Request = req
 	r.body()
 	body, err := readBody(res, r.limit)

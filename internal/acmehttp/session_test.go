@@ -34,7 +34,7 @@ func TestRecord(t *testing.T) {
 	s := a.transport(t, srv.URL).Session(start)
 	defer s.Close()
 	e := &Exchange{Step: probe.StepFinalization, Call: probe.CallFinalize, Attempt: 2, RetryCause: "bad_nonce", CallIndex: -1}
-	req, err := http.NewRequestWithContext(WithExchange(t.Context(), e), "POST", srv.URL+"/f/1?secret=1#x", strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(WithExchange(t.Context(), e), http.MethodPost, srv.URL+"/f/1?secret=1#x", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

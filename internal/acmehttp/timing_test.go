@@ -155,6 +155,44 @@ func TestNothingOutlivesTheRequest(t *testing.T) {
 	}
 }
 
+// TestAnswerAfterTheEnd ends the request as the answer comes in: some servers
+// answer because we give up, and net/http hands on what it reads while it closes
+// the connection. That is no answer to the request.
+func TestAnswerAfterTheEnd(t *testing.T) {
+	a := newAuthority(t)
+	srv := a.serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }, http1)
+	s := a.session(t, srv.URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	came := make(chan struct{})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() {
+		s.pool.mu.Lock() // which closing the connection needs
+		cancel()
+		close(came)
+	}})
+	done := make(chan error, 1)
+	go func() {
+		_, err := do(ctx, s, "GET", srv.URL+"/dir")
+		done <- err
+	}()
+	<-came
+	<-time.After(short) // for the answer to be read meanwhile
+	s.pool.mu.Unlock()
+	if call := wantError(t, s, <-done, probe.PhaseResponse, probe.CauseCanceled); call.Status != 0 {
+		t.Errorf("status %d of what came too late", call.Status)
+	}
+
+	r := newRecord()
+	r.ctx = ctx
+	hooks := httptrace.ContextClientTrace(r.trace(t.Context()))
+	hooks.GotConn(httptrace.GotConnInfo{})
+	hooks.GotFirstResponseByte()
+	c := probe.Call{End: r.clock.elapsed()}
+	if r.fill(&c, true); c.FirstByte != 0 {
+		t.Errorf("first byte at %v of what came too late", c.FirstByte)
+	}
+}
+
 func newRecord() *record {
 	return &record{clock: &clock{now: time.Now()}, ctx: context.Background(), named: true, phase: probe.PhaseRequest}
 }
@@ -203,6 +241,8 @@ func TestLosingDial(t *testing.T) {
 	r := newRecord()
 	hooks := httptrace.ContextClientTrace(r.trace(t.Context()))
 	hooks.GetConn("")
+	hooks.DNSStart(httptrace.DNSStartInfo{})
+	hooks.DNSDone(httptrace.DNSDoneInfo{})
 	hooks.ConnectStart("", "")
 	hooks.GotConn(httptrace.GotConnInfo{Reused: true})
 	hooks.ConnectDone("", "", nil)
@@ -211,7 +251,7 @@ func TestLosingDial(t *testing.T) {
 	if phase := r.fill(&c, false); phase != probe.PhaseResponse {
 		t.Errorf("the losing dial set the phase to %q", phase)
 	}
-	if c.Connection.Connect != nil || c.Connection.TLS != nil || !c.Connection.Reused {
+	if c.Connection.DNS != nil || c.Connection.Connect != nil || c.Connection.TLS != nil || !c.Connection.Reused {
 		t.Errorf("a reused connection has phases: %+v", c.Connection)
 	}
 	ready := c.Ready
@@ -302,7 +342,7 @@ func BenchmarkOverhead(b *testing.B) {
 	})
 	call := func(b *testing.B, client *http.Client) {
 		ctx := WithExchange(b.Context(), NewExchange(probe.StepOrder, probe.CallOrder))
-		req, err := http.NewRequestWithContext(ctx, "POST", srv.URL+"/order/1", strings.NewReader(order))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+"/order/1", strings.NewReader(order))
 		if err != nil {
 			b.Fatal(err)
 		}

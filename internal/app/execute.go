@@ -132,25 +132,29 @@ func (e *executor) swap(t transports) {
 }
 
 // transport returns the pair's. A follow-up of a pair that has left the
-// configuration meanwhile gets one of its own.
-func (e *executor) transport(pair config.Pair) (*acmehttp.Transport, error) {
+// configuration meanwhile gets one of its own, to be closed by release.
+func (e *executor) transport(pair config.Pair) (t *acmehttp.Transport, release func(), err error) {
 	e.mu.Lock()
-	t := e.transports[transportKey{pair.Pair, pair.Hash}]
+	t = e.transports[transportKey{pair.Pair, pair.Hash}]
 	e.mu.Unlock()
 	if t != nil {
-		return t, nil
+		return t, func() {}, nil
 	}
-	return e.newTransport(pair)
+	if t, err = e.newTransport(pair); err != nil {
+		return nil, nil, err
+	}
+	return t, t.Close, nil
 }
 
 // execute is the runner's Options.Execute.
 func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
-	t, err := e.transport(job.Pair)
+	t, release, err := e.transport(job.Pair)
 	if err != nil {
 		return probe.Facts{Failure: &probe.Failure{
 			Step: probe.StepSetup, Kind: probe.FailureLocal, Call: -1, Detail: err.Error(),
 		}}
 	}
+	defer release()
 	session := t.Session(job.Start)
 	defer session.Close()
 	progress := e.progress

@@ -63,7 +63,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, opened.Close()) }()
-		options.Store = opened
+		options.Store, options.NoResults = opened, true
 	}
 	if pair.Module.Prober.Solves() {
 		change, err := responders.Prepare(cfg.Responders)
@@ -74,7 +74,9 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		defer func() {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 			defer cancel()
-			err = errors.Join(err, responders.Close(closing))
+			if cut := responders.Close(closing); cut != nil {
+				common.Logger.Warn("Connections to the responders were cut", "err", cut)
+			}
 		}()
 	}
 	answer, err := runOnce(ctx, runner.New(options), pair)
@@ -85,7 +87,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		return err
 	}
 	for _, r := range follow.results {
-		fmt.Fprintf(common.Stderr, "follow-up %s: %s\n", r.FollowUp, r.Verdict.Summary)
+		fmt.Fprintf(common.Stderr, "follow-up: %s\n", r.Verdict.Summary)
 	}
 	if !answer.Result.Verdict.Success() {
 		return ErrProbeFailed

@@ -98,6 +98,9 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders},
 		metrics:    m,
 	}
+	if o.GracePeriod == 0 {
+		o.GracePeriod = -1 // which the runner takes for none; 0 is its default
+	}
 	host, _ := os.Hostname() // without one, all that have none tick at the same moment
 	e.runner = runner.New(runner.Options{
 		Seed:        host,
@@ -123,12 +126,12 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 
 // run starts everything, waits for ctx and stops everything.
 func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions) (err error) {
+	// Whoever asks for a reload while we start or stop must not end the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	defer func() { err = errors.Join(err, e.store.close()) }()
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-		defer cancel()
-		err = errors.Join(err, e.responders.Close(closing))
-	}()
+	defer e.closeResponders(ctx)
 	if err := e.start(); err != nil {
 		return err
 	}
@@ -145,16 +148,21 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 			failed <- fmt.Errorf("web: %w: choose another --web.listen-address, or stop what listens there", err)
 		}
 	})
-	running.Go(func() { e.watch(ctx, o) })
+	running.Go(func() { e.watch(ctx, hangup, o) })
 	e.ready.Store(true)
 	context.AfterFunc(ctx, func() { e.ready.Store(false) })
 	// The runner returns when ctx has ended and its runs have too.
 	err = e.runner.Run(ctx)
 	cancel()
 
+	e.closeResponders(ctx)
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer done()
-	err = errors.Join(err, server.Shutdown(closing))
+	if cut := server.Shutdown(closing); cut != nil {
+		// Who reads too slowly does not make a failure of our end.
+		e.logger.Warn("Requests were cut", "err", cut)
+		_ = server.Close() // it has nothing to add
+	}
 	running.Wait()
 	select {
 	case webErr := <-failed:
@@ -165,19 +173,27 @@ func (e *exporter) run(ctx context.Context, handler http.Handler, o ServeOptions
 	return err
 }
 
+// closeResponders closes the listeners for the CA's validators; nothing happens
+// the second time. Strangers that hold a connection open are cut.
+func (e *exporter) closeResponders(ctx context.Context) {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	if cut := e.responders.Close(closing); cut != nil {
+		e.logger.Warn("Connections to the responders were cut", "err", cut)
+	}
+}
+
 // start brings the first configuration into force.
 func (e *exporter) start() error {
 	cfg, err := e.common.load()
 	if err != nil {
 		return err
 	}
-	if err := e.store.ensure(cfg); err != nil {
+	if err := e.apply(cfg); err != nil {
 		return err
 	}
-	if err := e.runner.Restore(); err != nil {
-		return err
-	}
-	return e.apply(cfg)
+	e.metrics.Reloaded(true, time.Now())
+	return nil
 }
 
 // reload brings the configuration file into force, wholly or not at all.
@@ -203,8 +219,14 @@ func (e *exporter) apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := e.store.ensure(cfg); err != nil {
+	opened, err := e.store.ensure(cfg)
+	if err != nil {
 		return err
+	}
+	if opened {
+		if err := e.runner.Restore(); err != nil {
+			return err
+		}
 	}
 	change, err := e.responders.Prepare(cfg.Responders)
 	if err != nil {
@@ -217,11 +239,8 @@ func (e *exporter) apply(cfg *config.Config) error {
 	return nil
 }
 
-// watch reloads on SIGHUP and, if asked to, when the file has changed.
-func (e *exporter) watch(ctx context.Context, o ServeOptions) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// watch reloads at a hangup and, if asked to, when the file has changed.
+func (e *exporter) watch(ctx context.Context, hangup <-chan os.Signal, o ServeOptions) {
 	var tick <-chan time.Time
 	if o.AutoReload && e.common.ConfigFile != "" {
 		ticker := time.NewTicker(o.AutoReloadInterval)

@@ -1,9 +1,6 @@
 package app
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"sync"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -20,19 +17,16 @@ type store struct {
 	open *state.Store // nil: not yet, or not any more
 }
 
-// ensure opens the store if cfg signs, or if its directory is there already.
-func (s *store) ensure(cfg *config.Config) error {
+// ensure opens the store if cfg signs, or if its directory is there already. It
+// reports whether it has opened it now.
+func (s *store) ensure(cfg *config.Config) (opened bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open != nil || !signs(cfg) && !exists(s.dir) {
-		return nil
+	if s.open != nil || !signs(cfg) && !state.Ours(s.dir) {
+		return false, nil
 	}
-	opened, err := state.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	s.open = opened
-	return nil
+	s.open, err = state.Open(s.dir)
+	return err == nil, err
 }
 
 func signs(cfg *config.Config) bool {
@@ -42,11 +36,6 @@ func signs(cfg *config.Config) bool {
 		}
 	}
 	return false
-}
-
-func exists(dir string) bool {
-	_, err := os.Stat(dir)
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Put implements runner.Store.

@@ -57,6 +57,9 @@ func (m *Metrics) countConnection(p *pair, c *probe.Call) {
 		if phase.span == nil || c.Error != nil && c.Error.Phase == phase.name {
 			continue
 		}
+		if c.Error != nil && c.Error.Phase == probe.PhaseRequest && phase.name == probe.PhaseConnect {
+			continue // the address was refused by ourselves as it was dialled
+		}
 		m.f.calls.connection.WithLabelValues(p.Target, p.environment, string(phase.name)).Observe(phase.span.Duration.Seconds())
 	}
 }

@@ -252,3 +252,24 @@ func TestRestore(t *testing.T) {
 		})
 	}
 }
+
+// An address that we refuse to dial has a connect phase, in which nothing was
+// connected.
+func TestObserveRefusedAddress(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	r.Calls = r.Calls[:1]
+	r.Calls[0].Status = 0
+	r.Calls[0].Connection.TLS = nil
+	r.Calls[0].Error = &probe.CallError{Phase: probe.PhaseRequest, Cause: probe.CauseAddress}
+	if r.Calls[0].Connection.Connect == nil {
+		t.Fatal("the call has no connect phase")
+	}
+	m.Observe(r)
+	want(t, reg, map[string]float64{
+		"acme_connection_duration_seconds{phase=dns}":     1,
+		"acme_connection_duration_seconds{phase=connect}": 0,
+		"acme_connection_duration_seconds{phase=tls}":     0,
+	})
+}

@@ -34,7 +34,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	res.Facts = r.call(ctx, ru)
 	res.Duration = time.Since(ru.start)
 	res.Facts.FollowUps = r.added(ru)
-	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{Prober: res.Prober})
+	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{Prober: res.Prober, FollowUp: res.FollowUp})
 
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.
@@ -105,7 +105,7 @@ type kept struct {
 // the Result before it.
 func (r *Runner) keepLast(ru *run, res *probe.Result) {
 	cut := res.Failure != nil && res.Failure.Kind == probe.FailureCanceled
-	if cut || !r.valid(ru) {
+	if cut || r.noResults || !r.valid(ru) {
 		return
 	}
 	k := kept{Last: res}

@@ -62,6 +62,9 @@ type Options struct {
 	Execute func(ctx context.Context, job Job) probe.Facts
 	// Store keeps the last Results and the follow-ups; nil: memory only.
 	Store Store
+	// NoResults leaves the Results in the Store as they are: those of a process
+	// that runs one pair once would take the place of the exporter's own.
+	NoResults bool
 	// Observers are told in their order.
 	Observers []Observer
 	// GracePeriod is how long runs may go on after the stop has begun; 0: 25 s,
@@ -124,6 +127,7 @@ type Runner struct {
 	log       *slog.Logger
 	execute   func(context.Context, Job) probe.Facts
 	store     Store // nil: none
+	noResults bool
 	observers []Observer
 	grace     time.Duration
 	seed      string
@@ -165,6 +169,7 @@ func New(o Options) *Runner {
 		log:       o.Logger,
 		execute:   o.Execute,
 		store:     o.Store,
+		noResults: o.NoResults,
 		observers: slices.Clone(o.Observers),
 		grace:     o.GracePeriod,
 		seed:      o.Seed,

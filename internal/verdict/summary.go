@@ -23,10 +23,7 @@ const minSecret = 40
 
 // passed is the sentence for a success.
 func passed(f *probe.Facts, c Context) string {
-	what := "the run"
-	if c.Prober != "" {
-		what = string(c.Prober)
-	}
+	what := cmp.Or(c.name(), "the run")
 	host := ""
 	if len(f.Calls) > 0 {
 		if h := hostOf(&f.Calls[0]); h != "" {
@@ -47,8 +44,8 @@ func count(n int, what string) string {
 // reason means, and the evidence in parentheses.
 func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 	var s strings.Builder
-	if c.Prober != "" && string(c.Prober) != string(v.Stage) {
-		s.WriteString(string(c.Prober) + ": ")
+	if name := c.name(); name != "" && name != string(v.Stage) {
+		s.WriteString(name + ": ")
 	}
 	s.WriteString(string(v.Stage))
 	if v.Outcome == probe.OutcomeSkipped {

@@ -7,6 +7,7 @@
 package verdict
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -15,7 +16,12 @@ import (
 // Context is what is known about a run beside its facts.
 type Context struct {
 	Prober probe.Prober // names the run in the summary; empty: it is not named
+	// FollowUp names a run that follows up another one, instead; empty: it does not.
+	FollowUp probe.FollowUpKind
 }
+
+// name is what the summary calls the run; empty: nothing.
+func (c Context) name() string { return cmp.Or(string(c.FollowUp), string(c.Prober)) }
 
 // finding is what a question finds out: a reason and whose fault it is.
 type finding struct {

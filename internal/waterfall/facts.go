@@ -45,7 +45,8 @@ func facts(r *probe.Result) []Fact {
 	if f := r.Failure; f != nil && f.Problem != nil {
 		add(Fact{Label: f.Object, Value: problem(f.Problem), Bad: true})
 	}
-	if f := r.Failure; f != nil && f.Detail != "" && !strings.Contains(r.Verdict.Summary, f.Detail) {
+	// What a failed call has to say stands at the call.
+	if f := r.Failure; f != nil && f.Detail != "" && f.Kind != probe.FailureCall && !strings.Contains(r.Verdict.Summary, f.Detail) {
 		add(Fact{Label: "detail", Value: f.Detail, Bad: true})
 	}
 	for _, f := range r.FollowUps {

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -19,7 +20,8 @@ import (
 	"time"
 )
 
-// pollDelay is how long a poll waits, as the probers do where a CA does not say.
+// pollDelay is how long a poll waits by default, as the probers do where a CA
+// does not say.
 const pollDelay = 250 * time.Millisecond
 
 // reference is the least that an ACME client can be: net/http, ECDSA and JSON,
@@ -28,7 +30,8 @@ type reference struct {
 	directoryURL string
 	tls          *tls.Config
 	key          *ecdsa.PrivateKey
-	kid          string // URL of the account
+	kid          string        // URL of the account
+	pollDelay    time.Duration // 0: pollDelay
 
 	// Of one issuance:
 	client *http.Client
@@ -137,7 +140,7 @@ func newRequest(name string) ([]byte, error) {
 // poll reads o until its status is no longer while.
 func (c *reference) poll(ctx context.Context, o *object, url, while string) error {
 	for o.Status = while; o.Status == while; {
-		timer := time.NewTimer(pollDelay)
+		timer := time.NewTimer(cmp.Or(c.pollDelay, pollDelay))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
