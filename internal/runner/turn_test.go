@@ -105,7 +105,7 @@ func TestFollowUpHoldsNames(t *testing.T) {
 							t.Error(err)
 						}
 					}
-					facts := lasting(3 * time.Second)(ctx, job)
+					facts := lasting(3*time.Second)(ctx, job)
 					h.mu.Lock()
 					active--
 					h.mu.Unlock()
