@@ -382,6 +382,13 @@ func TestRotateRefused(t *testing.T) {
 	}
 	wantSuccess(t, b.run(probe.ProberAccount))
 
+	b.ca.Fault(probe.CallKeyChange, fakeca.Fault{Problem: &fakeca.Problem{Type: "notImplemented", Status: 501}}, 1)
+	facts, _ = b.operate(AccountRotate)
+	wantFailure(t, facts, probe.StepAccount, probe.FailureUnsupported, "", "the CA does not replace keys")
+	if after, _ := b.account.Read(); after.Staged != nil || !same(after.Key, before.Key) {
+		t.Errorf("kept %+v", after)
+	}
+
 	b.ca.Fault(probe.CallDirectory, fakeca.Fault{Edit: fakeca.Without("keyChange")}, 1)
 	facts, _ = b.operate(AccountRotate)
 	wantFailure(t, facts, probe.StepDirectory, probe.FailureProtocol, objectDirectory, "lacks keyChange")
