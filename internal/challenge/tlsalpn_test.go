@@ -282,7 +282,7 @@ func TestTLSALPNTimeouts(t *testing.T) {
 		if err := client.Handshake(); err != nil {
 			t.Error(err)
 		}
-		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("after the handshake: %v, want close_notify", err)
 		}
 		r.halt()

@@ -8,7 +8,7 @@ var validations = []ReasonDoc{
 	failure(ValidationConnection, unknown, "the CA's validators could not connect to us",
 		"A problem `connection` in the challenge.",
 		"Mostly ours: port closed, wrong address, firewall.",
-		"Check that the responder is reached from the internet on port 80."),
+		"Check that the responder is reached from the internet: on port 80 for http-01, on port 443 for tls-alpn-01."),
 	failure(ValidationTLS, unknown, "the CA's validators failed in the TLS handshake with us",
 		"A problem `tls` in the challenge.",
 		"Mostly ours.",
