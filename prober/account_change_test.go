@@ -1,7 +1,9 @@
 package prober
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -67,8 +69,13 @@ func bound(b *bench) *bench {
 // The attempt is on disk before the binding is used, and says nothing of its key.
 func TestBindingIsStoredBeforeUse(t *testing.T) {
 	b := bound(newBench(t, binding))
-	wantSuccess(t, b.run(probe.ProberAccount))
+	facts := b.run(probe.ProberAccount)
+	wantSuccess(t, facts)
 	saved := b.account.saved
+	kept, err := json.Marshal(map[string]any{"facts": facts, "saved": saved})
+	if err != nil || bytes.Contains(kept, []byte("MDEyMzQ1Njc4")) || bytes.Contains(kept, []byte("0123456789abcdef")) {
+		t.Errorf("the key of the binding is kept: %s, %v", kept, err)
+	}
 	if len(saved) != 2 || saved[0].Creation == nil || saved[0].Creation.Binding != "kid-1" || saved[0].AccountURL != "" {
 		t.Fatalf("saved %+v", saved)
 	}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -239,5 +240,52 @@ func TestBindingKilled(t *testing.T) {
 	}
 	if strings.Contains(pebble.Log(), bindingKey) {
 		t.Error("the key of the binding was sent")
+	}
+}
+
+// TestBindingOnce takes an external account that can be bound once through what
+// may go wrong: a refusal, a lost record, another key.
+func TestBindingOnce(t *testing.T) {
+	t.Parallel()
+	ports := parts.NewPorts(t)
+	e := parts.NewExporter(t, ports, *parts.StartBindingStepCA(t, ports, "kid-1", bindingKey))
+	bind := func(id string) string {
+		return "external_account_binding: {key_id: " + id + ", hmac_key: " + bindingKey + "}}"
+	}
+	e.Reconfigure("agree_to_terms: true}", "agree_to_terms: true, "+bind("nobody"))
+	if text := run(t, e, 1, "account", "register", parts.Target); !strings.Contains(text, "the next try is at") {
+		t.Errorf("with an unknown external account: %s", text)
+	}
+	e.Reconfigure(bind("nobody"), bind("kid-1"))
+	if stdout, _, status := e.Run("probe", parts.Target, "account", "-o", "json"); status != 1 || !strings.Contains(stdout, "the account could not be created at") {
+		t.Errorf("within the hour: exit status %d, %s", status, stdout)
+	}
+	run(t, e, 0, "account", "register", parts.Target)
+	first := show(t, e)
+	if first.Status != "valid" || first.Binding != "kid-1" {
+		t.Errorf("bound: %+v", first)
+	}
+	e.Probe("order")
+
+	// As if it had been killed before it could store what the CA has said.
+	if err := os.Remove(e.State("accounts/ca.json")); err != nil {
+		t.Fatal(err)
+	}
+	result := e.Probe("order")
+	checkNames(t, result)
+	if n := count(result, probe.CallNewAccount); n != 1 {
+		t.Errorf("%d calls to new-account, want one that asks", n)
+	}
+	if got := show(t, e); got.AccountURL != first.AccountURL || got.Thumbprint != first.Thumbprint {
+		t.Errorf("found %+v, want %+v", got, first)
+	}
+
+	// Which step-ca calls an internal error of its own.
+	if text := run(t, e, 1, "account", "register", parts.Target, "--new-key"); !strings.Contains(text, "\nnew-account: POST ") {
+		t.Errorf("bound twice: %s", text)
+	}
+	aside, err := filepath.Glob(e.State("accounts/ca.old-*"))
+	if got := show(t, e); err != nil || len(aside) != 2 || got.Status != "none" {
+		t.Errorf("afterwards %+v, put aside %v, %v", got, aside, err)
 	}
 }

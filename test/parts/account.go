@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/acme-exporter/acme_exporter/examples/demo/process"
@@ -39,6 +40,9 @@ func (e *Exporter) Begin(args ...string) *process.Process {
 	e.tb.Helper()
 	return Start(e.tb, e.command(args...))
 }
+
+// State is the path of a file in its state directory.
+func (e *Exporter) State(name string) string { return filepath.Join(e.dir, "state", name) }
 
 // HoldAnswers makes the answers to requests wait whose path begins with path.
 func (p *Pebble) HoldAnswers(path string) {
