@@ -31,9 +31,10 @@ type reference struct {
 	kid          string // URL of the account
 
 	// Of one issuance:
-	client *http.Client
-	nonce  string
-	calls  int
+	client   *http.Client
+	nonce    string
+	newNonce string // where more come from, of several names
+	calls    int
 }
 
 // directory is what it needs of one.
