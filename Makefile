@@ -50,15 +50,26 @@ test-demo: ## the demo
 test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
 	@cd test && $(GO) vet ./... && $(GO) test -count=1 ./...
 
+# What the tests need from Debian: each package with a file of its own.
+PACKAGES := \
+	buildah:/usr/bin/buildah \
+	haproxy:/usr/sbin/haproxy \
+	libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so \
+	nginx-light:/usr/sbin/nginx
+
 .PHONY: deps
 deps: ## what the tests need from Debian
-	@command -v buildah >/dev/null && exit 0; \
+	@missing=; for package in $(PACKAGES); do \
+		file=$${package#*:}; \
+		[ -e $$file ] || command -v $${file##*/} >/dev/null || missing="$$missing $${package%%:*}"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo 'installing buildah'; \
+		echo "installing$$missing"; \
 		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -q -y --no-install-recommends buildah; } >/dev/null; \
+			apt-get install -q -y --no-install-recommends $$missing; } >/dev/null; \
 	else \
-		echo 'make deps: buildah is missing; type: sudo apt-get install --no-install-recommends buildah' >&2; \
+		echo "make deps: missing:$$missing; type: sudo apt-get install --no-install-recommends$$missing" >&2; \
 		exit 1; \
 	fi
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"golang.org/x/crypto/acme"
 
@@ -104,11 +105,8 @@ func (r *run) readAccount(resp *acmehttp.Response) (status string, err error) {
 
 // command returns what to type for an account command on the run's target.
 func (r *run) command(name string, flags ...string) string {
-	text := "`acme_exporter account " + name + " " + r.Pair.Pair.Target
-	for _, f := range flags {
-		text += " " + f
-	}
-	return text + "`"
+	words := append([]string{"acme_exporter", "account", name, r.Pair.Pair.Target}, flags...)
+	return "`" + strings.Join(words, " ") + "`"
 }
 
 // explain says more of a refused request that a run has failed with: an account

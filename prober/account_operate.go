@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"net/http"
 
 	"golang.org/x/crypto/acme"
 
@@ -174,6 +174,11 @@ func rotateAccount(ctx context.Context, c *accountChange) error {
 		return c.client.AccountKeyRollover(ctx, c.Staged)
 	})
 	if f, ok := errors.AsType[*failure](err); ok {
+		if call, _ := c.HTTP.Call(f.Call); call.Status == http.StatusNotImplemented {
+			// step-ca's directory names a URL at which there is nothing.
+			f.Kind, f.Detail, f.unheard = probe.FailureUnsupported, "the CA does not replace keys", true
+			f.Advice = c.command("register", "--new-key") + " makes a new account instead"
+		}
 		if f.unheard {
 			return errors.Join(err, c.dropStaged())
 		}
@@ -220,7 +225,7 @@ func deactivateAccount(ctx context.Context, c *accountChange) error {
 			return err
 		}
 		if status != acme.StatusDeactivated {
-			return c.broken("", "%s", fmt.Sprintf("the account is to be deactivated, and its status is %q", quoted(status)))
+			return c.broken("", "the account is to be deactivated, and its status is %q", quoted(status))
 		}
 	}
 	c.Record.Status, c.Record.Deactivated = AccountDeactivated, now()

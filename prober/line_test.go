@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,14 +19,17 @@ import (
 func TestParallel(t *testing.T) {
 	owner := &line{last: 3}
 	var done [100]atomic.Int32
-	var flying, most atomic.Int32
+	var flying atomic.Int32
+	var mu sync.Mutex // guards most
+	var most int32
 	err := owner.parallel(len(done), func(l *line, i int) error {
 		if l == owner {
 			t.Error("a piece is done on the owner's line")
 		}
 		n := flying.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-		}
+		mu.Lock()
+		most = max(most, n)
+		mu.Unlock()
 		time.Sleep(time.Millisecond)
 		flying.Add(-1)
 		done[i].Add(1)
@@ -40,8 +44,8 @@ func TestParallel(t *testing.T) {
 			t.Errorf("piece %d was done %d times", i, n)
 		}
 	}
-	if n := most.Load(); n > maxParallel || n < 2 {
-		t.Errorf("%d at a time, want 2 to %d", n, maxParallel)
+	if most > maxParallel || most < 2 {
+		t.Errorf("%d at a time, want 2 to %d", most, maxParallel)
 	}
 	if owner.last != len(done)-1 {
 		t.Errorf("the last call is %d", owner.last)

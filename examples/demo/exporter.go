@@ -32,7 +32,7 @@ const (
 var configuration string
 
 // ports are those of 127.0.0.1 on which acme_exporter listens.
-type ports struct{ web, http, dns int }
+type ports struct{ web, http, tls, dns int }
 
 // freePorts finds ports for acme_exporter.
 func freePorts() (p ports, err error) {
@@ -42,6 +42,9 @@ func freePorts() (p ports, err error) {
 		}
 	}
 	if p.http, err = process.FreePort(0, "tcp"); err != nil {
+		return p, err
+	}
+	if p.tls, err = process.FreePort(0, "tcp"); err != nil {
 		return p, err
 	}
 	p.dns, err = process.FreePort(0, "tcp", "udp")
@@ -81,6 +84,7 @@ func (e *exporter) configure(authority *ca.CA) error {
 		"Directory": authority.DirectoryURL(),
 		"Root":      "api-root.pem",
 		"HTTP":      process.Loopback(e.ports.http),
+		"TLSALPN":   process.Loopback(e.ports.tls),
 		"DNS":       process.Loopback(e.ports.dns),
 	})
 	if err != nil {

@@ -93,6 +93,7 @@ func run(ctx context.Context, o options) (err error) {
 func caOptions(o options, p ports) ca.Options {
 	c := ca.Options{
 		HTTPPort: p.http,
+		TLSPort:  p.tls,
 		Resolver: process.Loopback(p.dns),
 		Roughness: ca.Roughness{
 			NonceReject: 5, AuthzReuse: 50, ValidationSleep: 3, PollAuthz: 1, PollOrder: 1,

@@ -287,6 +287,7 @@ func (b *board) record(visited []*presentation, from netip.Addr, asked, answered
 	if from.Is4() {
 		family = probe.IPv4
 	}
+	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range visited {
@@ -301,7 +302,7 @@ func (b *board) record(visited []*presentation, from netip.Addr, asked, answered
 			p.networks[n] = len(p.networks) + 1
 		}
 		p.visits = append(p.visits, probe.Visit{
-			At: time.Since(p.start), Challenge: p.kind, Family: family,
+			At: now.Sub(p.start), Challenge: p.kind, Identifier: strings.TrimSuffix(p.identifier, "."), Family: family,
 			Network: p.networks[n], Remote: from, Asked: asked, Answered: answered, OK: ok,
 		})
 	}

@@ -1,10 +1,12 @@
 package challenge
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,4 +103,29 @@ func lines(rrs []dns.RR) []string {
 		}
 	}
 	return out
+}
+
+// logTo returns a Set that logs to the buffer.
+func logTo(t *testing.T) (*Set, *lockedBuffer) {
+	s, log := newSet(t), new(lockedBuffer)
+	s.log = slog.New(slog.NewTextHandler(log, nil))
+	return s, log
+}
+
+// lockedBuffer is what responders log to while a test reads.
+type lockedBuffer struct {
+	mu     sync.Mutex // guards buffer
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }

@@ -170,9 +170,9 @@ func (r *alpnResponder) untrack(c net.Conn) {
 	delete(r.conns, c)
 }
 
-// serveConn does one handshake. RFC 8737 §4: "Once the handshake is completed,
-// the client MUST NOT exchange any further data with the server and MUST
-// immediately close the connection."
+// serveConn does one handshake. After it, the client "MUST NOT exchange any
+// further data with the server and MUST immediately close the connection" (RFC
+// 8737 §4).
 func (r *alpnResponder) serveConn(c net.Conn) {
 	if c.SetDeadline(time.Now().Add(alpnTimeout)) != nil {
 		return

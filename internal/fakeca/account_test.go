@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestAccountKeys(t *testing.T) {
 	}
 	if err := other.AccountKeyRollover(t.Context(), c.Key); err == nil {
 		t.Error("a key that is in use was taken")
-	} else if problem, ok := errors.AsType[*acme.Error](err); !ok || problem.StatusCode != 409 || problem.Header.Get("Location") != url {
+	} else if problem, ok := errors.AsType[*acme.Error](err); !ok || problem.StatusCode != http.StatusConflict || problem.Header.Get("Location") != url {
 		t.Errorf("a key that is in use: %v", err)
 	}
 

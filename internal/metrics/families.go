@@ -105,6 +105,7 @@ type validationFamilies struct {
 	requests *prometheus.CounterVec
 	networks *prometheus.GaugeVec
 	delay    *prometheus.HistogramVec
+	spread   *prometheus.HistogramVec
 }
 
 func declareValidation(d *declarer) validationFamilies {
@@ -113,9 +114,13 @@ func declareValidation(d *declarer) validationFamilies {
 			"Requests of validators at our responders, by challenge type and address family (ip4, ip6).",
 			"challenge", "family"),
 		networks: d.gauge(ofPair, "acme_validation_networks",
-			"Networks (/24 or /48) from which validators came during the last validation: the CA's perspectives. 0: nobody came."),
+			"Networks (/24 or /48) from which validators fetched the answer during the last validation, by address family: the CA's perspectives. Of several names the one with the fewest counts. 0: nobody fetched it.",
+			"family"),
 		delay: d.histogram(ofPair, "acme_validation_first_request_delay_seconds", firstRequestBounds,
-			"Time from challenge accepted to the first request of a validator."),
+			"Time from challenge accepted to the first request that fetched the answer, by its address family. An address of ours that does not work shows as the other family's delay.",
+			"family"),
+		spread: d.histogram(ofPair, "acme_validation_spread_seconds", firstRequestBounds,
+			"Time from the first to the last request that fetched the answer, for each name that was validated: how far apart the CA's perspectives are."),
 	}
 }
 

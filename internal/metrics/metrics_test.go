@@ -212,7 +212,9 @@ func TestApplyInitialises(t *testing.T) {
 		"acme_connection_duration_seconds{phase=dns}":                  0,
 		"acme_connection_duration_seconds{phase=connect}":              0,
 		"acme_connection_duration_seconds{phase=tls}":                  0,
-		"acme_validation_first_request_delay_seconds{}":                0,
+		"acme_validation_first_request_delay_seconds{family=ip4}":      0,
+		"acme_validation_first_request_delay_seconds{family=ip6}":      0,
+		"acme_validation_spread_seconds{}":                             0,
 	})
 	for _, absent := range []string{
 		"acme_probe_success", "acme_probe_last_run_timestamp_seconds", "acme_probe_last_success_timestamp_seconds",
@@ -232,7 +234,7 @@ func TestApplyInitialisesOnlyWhatThePairCanDo(t *testing.T) {
 	p.Module = &config.Module{Prober: probe.ProberDirectory}
 	m.Apply([]config.Pair{p})
 	got := values(t, reg, "acme_validation_requests_total", "acme_follow_ups_total", "acme_certificate_check_failures_total",
-		"acme_validation_first_request_delay_seconds")
+		"acme_validation_first_request_delay_seconds", "acme_validation_spread_seconds")
 	if len(got) != 0 {
 		t.Errorf("a directory pair has %v", got)
 	}

@@ -64,26 +64,6 @@ func (m *Metrics) countConnection(p *pair, c *probe.Call) {
 	}
 }
 
-// countValidation counts who came to our responders.
-func (m *Metrics) countValidation(p *pair, r *probe.Result) {
-	for _, v := range r.Visits {
-		m.f.validation.requests.WithLabelValues(p.labels(string(v.Challenge), string(v.Family))...).Inc()
-	}
-	accepted, ok := accepted(r)
-	if !ok {
-		return
-	}
-	first := time.Duration(-1)
-	for _, v := range r.Visits {
-		if v.At >= accepted && (first < 0 || v.At < first) {
-			first = v.At
-		}
-	}
-	if first >= 0 {
-		m.f.validation.delay.WithLabelValues(p.labels()...).Observe((first - accepted).Seconds())
-	}
-}
-
 // countChecks counts the checks that the run's certificate failed.
 func (m *Metrics) countChecks(p *pair, r *probe.Result) {
 	if r.Certificate == nil {
@@ -113,7 +93,10 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 		m.f.runs.lastSuccess.WithLabelValues(p.labels()...).Set(seconds(end))
 	}
 	if _, ok := accepted(r); ok && newer(&p.validatedAt, end) {
-		m.f.validation.networks.WithLabelValues(p.labels()...).Set(float64(networks(r.Visits)))
+		fewest := networks(r.Visits)
+		for _, family := range ipFamilies() {
+			m.f.validation.networks.WithLabelValues(p.labels(string(family))...).Set(float64(fewest[family]))
+		}
 	}
 	if c := r.Certificate; c != nil && newer(&p.issuedAt, end) {
 		m.f.issued.notBefore.WithLabelValues(p.labels()...).Set(seconds(c.NotBefore))
@@ -132,30 +115,6 @@ func newer(last *time.Time, at time.Time) bool {
 	}
 	*last = at
 	return true
-}
-
-// accepted is when the run's first challenge was accepted; false: none was.
-func accepted(r *probe.Result) (time.Duration, bool) {
-	for _, s := range r.Steps {
-		if s.Name == probe.StepValidation {
-			return s.Start, true
-		}
-	}
-	return 0, false
-}
-
-// networks counts the distinct networks among the visits.
-func networks(visits []probe.Visit) int {
-	type network struct {
-		challenge probe.ChallengeType
-		family    probe.Family
-		number    int
-	}
-	distinct := make(map[network]bool)
-	for _, v := range visits {
-		distinct[network{v.Challenge, v.Family, v.Network}] = true
-	}
-	return len(distinct)
 }
 
 // causeBadNonce is the cause of a retry after the CA refused a nonce (RFC 8555 §6.5).

@@ -89,10 +89,11 @@ func (m *Metrics) initialise(p *pair) {
 		}
 	}
 	if p.challenge != "" {
-		for _, family := range []probe.Family{probe.IPv4, probe.IPv6} {
+		for _, family := range ipFamilies() {
 			m.f.validation.requests.WithLabelValues(p.labels(string(p.challenge), string(family))...)
+			m.f.validation.delay.WithLabelValues(p.labels(string(family))...)
 		}
-		m.f.validation.delay.WithLabelValues(p.labels()...)
+		m.f.validation.spread.WithLabelValues(p.labels()...)
 	}
 	if p.prober == probe.ProberIssue {
 		for _, check := range probe.Checks() {

@@ -139,9 +139,14 @@ type Challenge struct {
 
 // Visit is one request of a validator at one of our responders.
 type Visit struct {
-	At        time.Duration `json:"at_ns"` // since Result.Start
+	// At is since Result.Start. A request that concerns several of the run's
+	// challenges, such as one for the CAA record of their zone, is a visit of each,
+	// with the same At.
+	At        time.Duration `json:"at_ns"`
 	Challenge ChallengeType `json:"challenge"`
-	Family    Family        `json:"family"`
+	// Identifier is the name or address that is validated, without "*.".
+	Identifier string `json:"identifier,omitempty"`
+	Family     Family `json:"family"`
 	// Network numbers the distinct networks (/24, /48) among the visits of one
 	// challenge, from 1. The addresses themselves are the CA's secret and are
 	// not kept in the stored form.

@@ -68,22 +68,26 @@ func directory(d *probe.Directory) string {
 
 // visits counts who came; never from where.
 func visits(r *probe.Result) string {
-	type network struct {
-		challenge probe.ChallengeType
-		family    probe.Family
-		number    int
+	// A request may be a visit of several of the run's challenges.
+	type request struct {
+		at     time.Duration
+		family probe.Family
+		asked  string
 	}
-	networks, families := make(map[network]bool), make(map[probe.Family]int)
-	answered, first := 0, r.Visits[0].At
+	requests, families := make(map[request]bool), make(map[probe.Family]int)
+	answered, networks, first := 0, 0, r.Visits[0].At
 	for _, v := range r.Visits {
-		networks[network{v.Challenge, v.Family, v.Network}] = true
-		families[v.Family]++
+		networks = max(networks, v.Network) // they are numbered for each name
 		first = min(first, v.At)
 		if v.OK {
 			answered++
 		}
+		if one := (request{v.At, v.Family, v.Asked}); !requests[one] {
+			requests[one] = true
+			families[v.Family]++
+		}
 	}
-	words := []string{fmt.Sprintf("%s from %s", count(len(r.Visits), "request"), count(len(networks), "network"))}
+	words := []string{fmt.Sprintf("%s from %s", count(len(requests), "request"), count(networks, "network"))}
 	for _, f := range []probe.Family{probe.IPv4, probe.IPv6} {
 		if families[f] > 0 {
 			words = append(words, fmt.Sprintf("%d over %s", families[f], f))

@@ -271,3 +271,18 @@ func TestTextReportsAWriteError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// One request about several names is one request, and networks are numbered for
+// each name.
+func TestVisitsOfSeveralNames(t *testing.T) {
+	r := &probe.Result{}
+	for _, name := range []string{"a.example", "b.example"} {
+		r.Visits = append(r.Visits,
+			probe.Visit{At: 5 * ms, Identifier: name, Family: probe.IPv4, Network: 1, Asked: "CAA"},
+			probe.Visit{At: time.Duration(len(r.Visits)+7) * ms, Identifier: name, Family: probe.IPv6, Network: 2, Asked: "TXT", OK: true})
+	}
+	const want = "3 requests from 2 networks, 1 over ip4, 2 over ip6; 2 got the challenge's answer"
+	if got := visits(r); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -144,15 +144,18 @@ func byHand(tb testing.TB, client *reference) int {
 	return c.calls
 }
 
-// newProber returns one issuance by the prober, with the reference's account,
-// as the runner would have it done. It returns the number of calls.
+// newProber returns one issuance of one name by the prober, with the reference's
+// account, as the runner would have it done. It returns the number of calls.
 func newProber(tb testing.TB, ca parts.CA, client *reference) func() int {
 	tb.Helper()
-	pair := newPair(tb, ca, "issue")
+	return newRun(tb, ca, client, newPair(tb, ca, "issue"), nobody{})
+}
+
+// newRun returns one run of the pair, whose challenges solver answers.
+func newRun(tb testing.TB, ca parts.CA, client *reference, pair config.Pair, solver prober.Solver) func() int {
+	tb.Helper()
 	transport := newTransport(tb, ca)
-	account := fixedAccount{prober.Account{Key: client.key, Record: prober.AccountRecord{
-		DirectoryURL: ca.DirectoryURL, AccountURL: client.kid, Contact: pair.Target.Account.Contact,
-	}}}
+	account := newAccount(ca, client, pair)
 	return func() int {
 		start := time.Now()
 		session := transport.Session(start)
@@ -163,7 +166,7 @@ func newProber(tb testing.TB, ca parts.CA, client *reference) func() int {
 			Pair:      pair,
 			HTTP:      session,
 			Accounts:  account,
-			Solver:    nobody{},
+			Solver:    solver,
 			FollowUps: nobody{},
 		})
 		if facts.Failure != nil || facts.Certificate == nil {
@@ -171,6 +174,13 @@ func newProber(tb testing.TB, ca parts.CA, client *reference) func() int {
 		}
 		return len(facts.Calls)
 	}
+}
+
+// newAccount returns the reference's account.
+func newAccount(ca parts.CA, client *reference, pair config.Pair) fixedAccount {
+	return fixedAccount{prober.Account{Key: client.key, Record: prober.AccountRecord{
+		DirectoryURL: ca.DirectoryURL, AccountURL: client.kid, Contact: pair.Target.Account.Contact,
+	}}}
 }
 
 func newTransport(tb testing.TB, ca parts.CA) *acmehttp.Transport {

@@ -34,9 +34,10 @@ type reference struct {
 	pollDelay    time.Duration // 0: pollDelay
 
 	// Of one issuance:
-	client *http.Client
-	nonce  string
-	calls  int
+	client   *http.Client
+	nonce    string
+	newNonce string // where more come from, of several names
+	calls    int
 }
 
 // directory is what it needs of one.

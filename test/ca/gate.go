@@ -2,20 +2,24 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-// gate holds requests back, on demand, before the CA sees them, and keeps a
-// list of those that were answered.
+// gate holds requests back, on demand, before the CA sees them, or the CA's
+// answers to them, and keeps a list of those that were answered.
 type gate struct {
 	mu sync.Mutex // guards what follows
 	// path is the prefix of the requests to be held; empty: none. skip more of
 	// them pass before.
 	path string
 	skip int
+	// answers says that it is the answers that are held.
+	answers bool
 	// open is closed when those that wait may go on.
 	open     chan struct{}
 	waiting  int
@@ -34,21 +38,28 @@ func newGate() *gate { return &gate{open: make(chan struct{})} }
 // wrap puts the gate before next.
 func (g *gate) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.pass(r) {
+		if !g.pass(r, false) {
 			return // the client has gone
 		}
-		answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.requests = append(g.requests, request{r.Method, r.URL.Path, answer.status})
+		g.requests = append(g.requests, request{r.Method, r.URL.Path, answer.Code})
+		g.mu.Unlock()
+		if !g.pass(r, true) {
+			return
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes()) // the client has gone: nobody to tell
 	})
 }
 
-// pass returns when r may go on: false if its client has gone meanwhile.
-func (g *gate) pass(r *http.Request) bool {
+// pass returns when r, or the answer to it, may go on: false if its client has
+// gone meanwhile.
+func (g *gate) pass(r *http.Request, answer bool) bool {
 	g.mu.Lock()
-	if g.path == "" || !strings.HasPrefix(r.URL.Path, g.path) {
+	if g.path == "" || g.answers != answer || !strings.HasPrefix(r.URL.Path, g.path) {
 		g.mu.Unlock()
 		return true
 	}
@@ -74,7 +85,7 @@ func (g *gate) pass(r *http.Request) bool {
 }
 
 // hold is POST /hold?path=PREFIX&skip=N: all requests below PREFIX but the next
-// N wait. GET /hold says how many do.
+// N wait; with answers=true, the answers to them. GET /hold says how many do.
 func (g *gate) hold(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -84,7 +95,7 @@ func (g *gate) hold(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "want path and skip", http.StatusBadRequest)
 			return
 		}
-		g.path, g.skip = r.FormValue("path"), skip
+		g.path, g.skip, g.answers = r.FormValue("path"), skip, r.FormValue("answers") == "true"
 	}
 	answer(w, g.waiting)
 }
@@ -110,15 +121,4 @@ func (g *gate) list(w http.ResponseWriter, _ *http.Request) {
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody to tell
-}
-
-// statusWriter keeps the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
 }

@@ -30,6 +30,7 @@ type binary struct {
 var (
 	// With the race detector: what a test's load shows is worth seeing.
 	exporterBinary = &binary{name: "acme_exporter", dir: root, args: []string{"-race", "."}}
+	plainBinary    = &binary{name: "acme_exporter-plain", dir: root, args: []string{"."}}
 	// Without it: Pebble has races of its own.
 	caBinary = &binary{name: "ca", dir: root + "/test", args: []string{"./ca"}}
 )
@@ -67,6 +68,13 @@ func (b *binary) build(tb testing.TB) string {
 		tb.Fatalf("build %s: %v\n%s", b.name, b.err, b.out)
 	}
 	return b.path
+}
+
+// PlainBinary returns the path of acme_exporter as it is shipped, without the
+// race detector.
+func PlainBinary(tb testing.TB) string {
+	tb.Helper()
+	return plainBinary.build(tb)
 }
 
 // StepCABinary returns the path of the pinned step-ca, which is built once for

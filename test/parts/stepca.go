@@ -25,6 +25,26 @@ import (
 // StartStepCA starts step-ca with an ACME provisioner, and has it validate at p.
 func StartStepCA(tb testing.TB, p Ports) *CA {
 	tb.Helper()
+	return startStepCA(tb, p, map[string]any{"type": "ACME", "name": "acme"}, func(string) {})
+}
+
+// StartBindingStepCA is StartStepCA for one whose accounts must be bound to the
+// external account id, whose HMAC key is given in base64url. It can be bound once.
+func StartBindingStepCA(tb testing.TB, p Ports, id, key string) *CA {
+	tb.Helper()
+	return startStepCA(tb, p, map[string]any{"type": "ACME", "name": "acme", "requireEAB": true}, func(db string) {
+		cmd := exec.CommandContext(tb.Context(), "go", "run", "./eab", "-db="+db, "-id="+id, "-key="+key)
+		cmd.Dir, cmd.Env = root+"/tools/step-ca", append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			tb.Fatalf("put an external account into step-ca: %v\n%s", err, out)
+		}
+	})
+}
+
+// startStepCA starts step-ca with the provisioner, after seed has filled its
+// database.
+func startStepCA(tb testing.TB, p Ports, provisioner map[string]any, seed func(db string)) *CA {
+	tb.Helper()
 	binary := StepCABinary(tb)
 	dir := tb.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
@@ -38,13 +58,14 @@ func StartStepCA(tb testing.TB, p Ports) *CA {
 		"logger":   map[string]string{"format": "text"},
 		"db":       map[string]string{"type": "badgerv2", "dataSource": file("db")},
 		"authority": map[string]any{
-			"provisioners": []map[string]any{{"type": "ACME", "name": "acme"}},
+			"provisioners": []map[string]any{provisioner},
 		},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	write(tb, file("ca.json"), configuration)
+	seed(file("db"))
 
 	child := Start(tb, stepCACommand(binary, dir, file("ca.json"), p))
 	ctx, cancel := context.WithTimeout(tb.Context(), Timeout)

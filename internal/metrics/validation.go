@@ -1,0 +1,102 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// ipFamilies lists the values of the label family.
+func ipFamilies() []probe.Family { return []probe.Family{probe.IPv4, probe.IPv6} }
+
+// countValidation counts who came to our responders.
+func (m *Metrics) countValidation(p *pair, r *probe.Result) {
+	m.countRequests(p, r.Visits)
+	accepted, ok := accepted(r)
+	if !ok {
+		return
+	}
+	first := make(map[probe.Family]time.Duration)
+	type span struct{ first, last time.Duration }
+	spans := make(map[string]span) // by name
+	for _, v := range r.Visits {
+		if !v.OK || v.At < accepted {
+			continue
+		}
+		if at, seen := first[v.Family]; !seen || v.At < at {
+			first[v.Family] = v.At
+		}
+		s, seen := spans[v.Identifier]
+		if !seen {
+			s = span{v.At, v.At}
+		}
+		spans[v.Identifier] = span{min(s.first, v.At), max(s.last, v.At)}
+	}
+	for family, at := range first {
+		m.f.validation.delay.WithLabelValues(p.labels(string(family))...).Observe((at - accepted).Seconds())
+	}
+	for _, s := range spans {
+		m.f.validation.spread.WithLabelValues(p.labels()...).Observe((s.last - s.first).Seconds())
+	}
+}
+
+// countRequests counts requests: one may be a visit of several challenges.
+func (m *Metrics) countRequests(p *pair, visits []probe.Visit) {
+	type request struct {
+		at        time.Duration
+		challenge probe.ChallengeType
+		family    probe.Family
+		asked     string
+	}
+	counted := make(map[request]bool, len(visits))
+	for _, v := range visits {
+		one := request{v.At, v.Challenge, v.Family, v.Asked}
+		if !counted[one] {
+			counted[one] = true
+			m.f.validation.requests.WithLabelValues(p.labels(string(v.Challenge), string(v.Family))...).Inc()
+		}
+	}
+}
+
+// accepted is when the run's first challenge was accepted; false: none was.
+func accepted(r *probe.Result) (time.Duration, bool) {
+	for _, s := range r.Steps {
+		if s.Name == probe.StepValidation {
+			return s.Start, true
+		}
+	}
+	return 0, false
+}
+
+// networks counts the distinct networks that fetched the answer, by family. Of
+// several names the one with the fewest counts.
+func networks(visits []probe.Visit) map[probe.Family]int {
+	type network struct {
+		family probe.Family
+		number int
+	}
+	byName := make(map[string]map[network]bool)
+	for _, v := range visits {
+		if byName[v.Identifier] == nil {
+			byName[v.Identifier] = make(map[network]bool)
+		}
+		if v.OK {
+			byName[v.Identifier][network{v.Family, v.Network}] = true
+		}
+	}
+	fewest := make(map[probe.Family]int)
+	first := true
+	for _, distinct := range byName {
+		count := make(map[probe.Family]int)
+		for n := range distinct {
+			count[n.family]++
+		}
+		for _, f := range ipFamilies() {
+			if first || count[f] < fewest[f] {
+				fewest[f] = count[f]
+			}
+		}
+		first = false
+	}
+	return fewest
+}
