@@ -46,6 +46,8 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Values[caKey{}] = ca
+			// Else each process that is tested with -race sleeps for a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("DIRECTORY", ca.URL())
 			env.Setenv("WEB", "127.0.0.1:"+ports[0])
 			env.Setenv("HTTP01", "127.0.0.1:"+ports[1])

@@ -65,6 +65,7 @@ func bound(b *bench) *bench {
 
 // The attempt is on disk before the binding is used, and says nothing of its key.
 func TestBindingIsStoredBeforeUse(t *testing.T) {
+	t.Parallel()
 	b := bound(newBench(t, binding))
 	facts := b.run(probe.ProberAccount)
 	wantSuccess(t, facts)
@@ -85,6 +86,7 @@ func TestBindingIsStoredBeforeUse(t *testing.T) {
 // stored, or before it was sent: the next one asks first, and uses the binding
 // only where that was not done.
 func TestBindingAfterCrash(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault fakeca.Fault
@@ -124,6 +126,7 @@ func TestBindingAfterCrash(t *testing.T) {
 }
 
 func TestAccountIsTriedOnceAnHour(t *testing.T) {
+	t.Parallel()
 	refuse := fakeca.Fault{Problem: &fakeca.Problem{Type: "unsupportedContact"}}
 	b := newBench(t, fakeca.Options{})
 	b.target.Account.Contact = []string{"mailto:a@b.example"}
@@ -159,6 +162,7 @@ func TestAccountIsTriedOnceAnHour(t *testing.T) {
 
 // What the CA did not answer is asked once, and not again within the hour.
 func TestAccountOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	b.ca.Fault(probe.CallNewAccount, fakeca.Fault{Status: 500}, 1)
 	wantFailure(t, b.run(probe.ProberAccount), probe.StepAccount, probe.FailureCall, "", "HTTP 500")
@@ -175,6 +179,7 @@ func TestAccountOfUnknownOutcome(t *testing.T) {
 }
 
 func TestAccountUnsentIsNoAttempt(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	req := b.request(probe.ProberAccount)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -191,6 +196,7 @@ func TestAccountUnsentIsNoAttempt(t *testing.T) {
 
 // A disk that fails is found out before the CA hears of anything.
 func TestAccountNothingIsSentUnstored(t *testing.T) {
+	t.Parallel()
 	full := errors.New("no space left on device")
 	b := newBench(t, fakeca.Options{})
 	b.account.broken = full
@@ -209,6 +215,7 @@ func TestAccountNothingIsSentUnstored(t *testing.T) {
 }
 
 func TestContactsAreSentWhenTheyChange(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	b.target.Account.Contact = []string{"mailto:a@b.example"}
 	b.known()
@@ -246,6 +253,7 @@ func TestContactsAreSentWhenTheyChange(t *testing.T) {
 
 // An account that the CA has lost is not made again by a run, but by a person.
 func TestAccountForgotten(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	b.ca.ForgetAccounts()
 	b.calls()
@@ -266,6 +274,7 @@ func TestAccountForgotten(t *testing.T) {
 }
 
 func TestRegisterKnown(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	facts, report := b.operate(AccountRegister)
 	wantSuccess(t, facts)

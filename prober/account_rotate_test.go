@@ -15,6 +15,7 @@ import (
 )
 
 func TestRotate(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	before, _ := b.account.Read()
 	facts, report := b.operate(AccountRotate)
@@ -45,6 +46,7 @@ func wantKey(t *testing.T, b *bench, a Account) {
 // The process dies with the new key on disk: before it was sent, after it was
 // sent and before the CA answered, after the answer. Whatever is done next works.
 func TestRotateCrash(t *testing.T) {
+	t.Parallel()
 	crashes := map[string]func(*bench){
 		"before it was sent": func(b *bench) {
 			if _, err := b.account.StageKey(); err != nil {
@@ -116,6 +118,7 @@ func TestRotateCrash(t *testing.T) {
 }
 
 func TestRotateRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	before, _ := b.account.Read()
 	b.ca.Fault(probe.CallKeyChange, fakeca.Fault{Problem: &fakeca.Problem{Type: "badPublicKey"}}, 1)
@@ -145,6 +148,7 @@ func TestRotateRefused(t *testing.T) {
 
 // Neither key is known: nothing is thrown away.
 func TestRotateForgotten(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	if _, err := b.account.StageKey(); err != nil {
 		t.Fatal(err)
@@ -161,6 +165,7 @@ func TestRotateForgotten(t *testing.T) {
 
 // A run that is under way while the key is replaced does not blame the CA.
 func TestRotateDuringRun(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	req := b.request(probe.ProberIssue)
 	var once sync.Once
@@ -180,6 +185,7 @@ func TestRotateDuringRun(t *testing.T) {
 }
 
 func TestDeactivate(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	facts, report := b.operate(AccountDeactivate)
 	wantSuccess(t, facts)
@@ -207,6 +213,7 @@ func TestDeactivate(t *testing.T) {
 }
 
 func TestDeactivateCrash(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault fakeca.Fault
@@ -250,6 +257,7 @@ func TestDeactivateCrash(t *testing.T) {
 }
 
 func TestShow(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	facts, report := b.operate(AccountShow)
 	wantSuccess(t, facts)
@@ -272,6 +280,7 @@ func TestShow(t *testing.T) {
 
 // Many runs and commands at a time: one account, one key at the CA and here.
 func TestAccountConcurrency(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	var work sync.WaitGroup
 	for i := range 12 {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestAccount(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{Terms: "https://ca.example/terms"})
 	b.target.Account.Contact = []string{"mailto:pki@example.org"}
 	first := b.run(probe.ProberAccount)
@@ -38,6 +39,7 @@ func TestAccount(t *testing.T) {
 }
 
 func TestAccountIsCreatedOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{})
 	var runs sync.WaitGroup
 	facts := make([]probe.Facts, 4)
@@ -65,6 +67,7 @@ func TestAccountIsCreatedOnce(t *testing.T) {
 }
 
 func TestAccountExternalBinding(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{EAB: map[string][]byte{"kid-1": []byte("0123456789abcdef")}})
 	facts := b.run(probe.ProberAccount)
 	wantFailure(t, facts, probe.StepAccount, probe.FailureClient, "", "external_account_binding")
@@ -79,6 +82,7 @@ func TestAccountExternalBinding(t *testing.T) {
 }
 
 func TestAccountFails(t *testing.T) {
+	t.Parallel()
 	gone := errors.New("disk: no such file")
 	for _, tt := range []struct {
 		name     string

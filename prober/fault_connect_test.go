@@ -21,6 +21,7 @@ func closedPort(t *testing.T) string {
 }
 
 func TestDirectoryFaults(t *testing.T) {
+	t.Parallel()
 	const step, on = probe.StepDirectory, probe.CallDirectory
 	ca, unknown := probe.FaultCA, probe.FaultUnknown
 	documents := map[string]fault{
@@ -78,6 +79,7 @@ func TestDirectoryFaults(t *testing.T) {
 
 // The certificate that was refused is what its owner wants to see.
 func TestExpiredCertificateIsShown(t *testing.T) {
+	t.Parallel()
 	ca := fakeca.New(t, fakeca.Options{API: fakeca.APIExpired})
 	req := request(t, ca, ca.URL(), probe.ProberDirectory)
 	facts := prober.Run(t.Context(), req)
@@ -88,6 +90,7 @@ func TestExpiredCertificateIsShown(t *testing.T) {
 }
 
 func TestConnectingFaults(t *testing.T) {
+	t.Parallel()
 	ca := probe.FaultCA
 	nonce, account := probe.CallNewNonce, probe.CallNewAccount
 	check(t, map[string]fault{

@@ -13,6 +13,7 @@ import (
 )
 
 func TestOrderFaults(t *testing.T) {
+	t.Parallel()
 	ca, client, unknown := probe.FaultCA, probe.FaultClient, probe.FaultUnknown
 	table := map[string]fault{
 		"500":                    {play: problem("serverInternal", 500), reason: "server_internal", fault: ca},
@@ -68,6 +69,7 @@ func many(o map[string]any) {
 }
 
 func TestAuthorizationFaults(t *testing.T) {
+	t.Parallel()
 	ca, unknown := probe.FaultCA, probe.FaultUnknown
 	table := map[string]fault{
 		"no such challenge": {play: edit(fakeca.WithoutChallenge(probe.HTTP01)), stage: probe.StepAuthorization, reason: "unsupported"},
@@ -90,6 +92,7 @@ func TestAuthorizationFaults(t *testing.T) {
 }
 
 func TestValidationFaults(t *testing.T) {
+	t.Parallel()
 	ca, client, unknown := probe.FaultCA, probe.FaultClient, probe.FaultUnknown
 	day := fakeca.Fault{Header: retryAfter("86400")}
 	past := fakeca.Fault{Header: retryAfter("Thu, 01 Jan 1970 00:00:00 GMT")}
@@ -126,6 +129,7 @@ func TestValidationFaults(t *testing.T) {
 
 // What looks odd, and has to be put up with.
 func TestOddAndWell(t *testing.T) {
+	t.Parallel()
 	check(t, map[string]fault{
 		"issue":                     {calls: map[probe.CallName]int{probe.CallFinalize: 1, probe.CallCertificate: 1, probe.CallAuthz: 2}},
 		"validate":                  {prober: probe.ProberValidate, calls: map[probe.CallName]int{probe.CallFinalize: 0}},
@@ -146,6 +150,7 @@ func TestOddAndWell(t *testing.T) {
 }
 
 func TestFinalizationFaults(t *testing.T) {
+	t.Parallel()
 	ca, unknown := probe.FaultCA, probe.FaultUnknown
 	async := fakeca.Options{AsyncFinalize: true}
 	table := map[string]fault{
@@ -173,6 +178,7 @@ func TestFinalizationFaults(t *testing.T) {
 }
 
 func TestCertificateFaults(t *testing.T) {
+	t.Parallel()
 	defect := func(d fakeca.CertificateDefect) *fakeca.Fault { return &fakeca.Fault{Certificate: d} }
 	table := map[string]fault{
 		"other key":     {play: defect(fakeca.CertificateOtherKey), stage: probe.StepCertificate, reason: "certificate_key"},
@@ -201,6 +207,7 @@ func TestCertificateFaults(t *testing.T) {
 }
 
 func TestOurOwnFaults(t *testing.T) {
+	t.Parallel()
 	local := probe.FaultLocal
 	check(t, map[string]fault{
 		"the responder fails":    {edit: func(_ *testing.T, r *prober.Request) { r.Solver = solver{errTest} }, stage: probe.StepSetup, reason: "local", fault: local, calls: map[probe.CallName]int{probe.CallChallenge: 0}},
@@ -211,6 +218,7 @@ func TestOurOwnFaults(t *testing.T) {
 
 // A run that is cut by our own stop says nothing about the CA.
 func TestCanceled(t *testing.T) {
+	t.Parallel()
 	for _, play := range []fakeca.Fault{{Hang: true}, {Stuck: true}} {
 		ca := fakeca.New(t, fakeca.Options{})
 		ca.Fault(probe.CallChallenge, play, 0)
@@ -237,6 +245,7 @@ func TestCanceled(t *testing.T) {
 
 // The text of a paused identifier's limit holds a token.
 func TestUnpauseURLIsNotKept(t *testing.T) {
+	t.Parallel()
 	const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 	ca := fakeca.New(t, fakeca.Options{})
 	ca.Fault(probe.CallNewOrder, fakeca.Fault{Problem: &fakeca.Problem{
@@ -259,6 +268,7 @@ func TestUnpauseURLIsNotKept(t *testing.T) {
 }
 
 func TestFollowUpFaults(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		fault  fakeca.Fault
 		on     probe.CallName

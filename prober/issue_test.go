@@ -21,6 +21,7 @@ func tail(calls []probe.Call) []probe.CallName {
 }
 
 func TestFinalize(t *testing.T) {
+	t.Parallel()
 	bare := http.Header{"Location": {""}}
 	past := http.Header{"Retry-After": {"Thu, 01 Jan 2026 00:00:00 GMT"}}
 	notReady := fakeca.Fault{Problem: &fakeca.Problem{Type: "orderNotReady", Status: 403}}
@@ -83,6 +84,7 @@ func TestFinalize(t *testing.T) {
 }
 
 func TestFinalizeFails(t *testing.T) {
+	t.Parallel()
 	serverInternal := &fakeca.Problem{Type: "serverInternal", Status: 500, Detail: "Unable to meet CA SCT embedding requirements"}
 	type faults map[probe.CallName]fakeca.Fault
 	for _, tt := range []struct {
@@ -157,6 +159,7 @@ func TestFinalizeFails(t *testing.T) {
 
 // Several names in one order are each validated, and one follow-up is for both.
 func TestIssueTwoNames(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	req := b.request(probe.ProberIssue)
 	req.Pair.Module.Issue.Names.Count = 2

@@ -53,6 +53,7 @@ func tally(facts probe.Facts) map[probe.CallName]int {
 // A hundred names are a hundred authorizations, in parallel and never too many at
 // a time, one order that is polled, and everything stored before it is accepted.
 func TestHundredNames(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []bool{false, true} {
 		t.Run(fmt.Sprintf("synchronous=%t", sync), func(t *testing.T) {
 			b := newBench(t, fakeca.Options{SyncValidation: sync}).known()
@@ -110,6 +111,7 @@ func (b *bench) most(facts probe.Facts, name probe.CallName) (most int) {
 // A wildcard and its name are two authorizations of one identifier, with two
 // answers at a time.
 func TestWildcards(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex // guards asked
 	asked := map[string]int{}
 	b := newBench(t, fakeca.Options{Validate: func(_ context.Context, c probe.Challenge) error {
@@ -136,6 +138,7 @@ func TestWildcards(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	list := []string{"192.0.2.1", "2001:db8::1", "a.probe.example"}
 	facts := runFor(t, 10*time.Second, b.ordering(probe.ProberIssue, fixed("a.probe.example", "2001:db8::1", "192.0.2.1")))
@@ -157,6 +160,7 @@ func TestAddresses(t *testing.T) {
 // Which of ten names has failed, and why, is in the failure, whatever way the CA
 // tells it.
 func TestOneOfTenFails(t *testing.T) {
+	t.Parallel()
 	problem := &fakeca.Problem{Type: "caa", Status: 403, Detail: "CAA record for g.probe.example prevents issuance"}
 	failing := func(bad ...string) func(context.Context, probe.Challenge) error {
 		return func(_ context.Context, c probe.Challenge) error {
@@ -195,6 +199,7 @@ func TestOneOfTenFails(t *testing.T) {
 
 // How many names failed is told when all of them were validated.
 func TestSeveralFail(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	b.ca.Fault(probe.CallOrder, fakeca.Fault{Edit: fakeca.Set("status", "invalid")}, 0)
 	b.ca.Fault(probe.CallAuthz, fakeca.Fault{}, 10)
@@ -214,6 +219,7 @@ func TestSeveralFail(t *testing.T) {
 
 // An order that does not come to an end says which names it waits for.
 func TestUnfinished(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	b.ca.Fault(probe.CallChallenge, fakeca.Fault{Stuck: true}, 1)
 	facts := runFor(t, 1500*time.Millisecond, b.ordering(probe.ProberValidate, fixed("a.probe.example", "b.probe.example", "c.probe.example")))
@@ -228,6 +234,7 @@ func TestUnfinished(t *testing.T) {
 
 // What a CA can do wrong with many authorizations.
 func TestSeveralBroken(t *testing.T) {
+	t.Parallel()
 	challenges := make([]map[string]any, 10_000)
 	for i := range challenges {
 		challenges[i] = map[string]any{"type": "http-01", "url": fmt.Sprintf("https://ca.example/%d", i), "token": "x", "status": "pending"}
@@ -273,6 +280,7 @@ func TestSeveralBroken(t *testing.T) {
 // A challenge of several that cannot be accepted ends the run, and what may have
 // become valid is followed up.
 func TestOneIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	b.ca.Fault(probe.CallChallenge, fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed"}}, 1)
 	facts := runFor(t, 10*time.Second, b.ordering(probe.ProberValidate, fixed("a.probe.example", "b.probe.example")))
@@ -290,6 +298,7 @@ func TestOneIsRefused(t *testing.T) {
 
 // A follow-up deactivates what is valid of several, and nothing else.
 func TestFollowUpOfSeveral(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	facts := runFor(t, 10*time.Second, b.ordering(probe.ProberValidate, fixed("a.probe.example", "b.probe.example")))
 	wantSuccess(t, facts)

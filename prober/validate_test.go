@@ -16,6 +16,7 @@ import (
 // What is to be undone is stored before the CA is told, and what was published
 // is withdrawn.
 func TestValidate(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []bool{true, false} {
 		b := newBench(t, fakeca.Options{SyncValidation: sync}).known()
 		facts := b.run(probe.ProberValidate)
@@ -44,6 +45,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestValidateInvalid(t *testing.T) {
+	t.Parallel()
 	problem := &fakeca.Problem{Type: "connection", Status: 400, Detail: "timeout during connect, see https://ca.example/?key=s3cret"}
 	for _, tt := range []struct {
 		name   string
@@ -132,6 +134,7 @@ func TestValidateInvalid(t *testing.T) {
 }
 
 func TestValidateNotBegun(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		change func(*bench)
@@ -196,6 +199,7 @@ func TestValidateNotBegun(t *testing.T) {
 
 // A name that the CA takes for authorized already: what the modes do about it.
 func TestAuthorizedAlready(t *testing.T) {
+	t.Parallel()
 	valid := func(times int) func(*bench) {
 		return func(b *bench) {
 			b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("status", "valid")}, times)
@@ -263,6 +267,7 @@ func TestAuthorizedAlready(t *testing.T) {
 }
 
 func TestValidateTimeout(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
 	b.ca.Fault(probe.CallChallenge, fakeca.Fault{Stuck: true}, 0)
 	b.ca.Fault(probe.CallAuthz, fakeca.Fault{Edit: fakeca.EditChallenges(func(c map[string]any) {
