@@ -282,7 +282,8 @@ func TestSeveralBroken(t *testing.T) {
 func TestOneIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, fakeca.Options{}).known()
-	b.ca.Fault(probe.CallChallenge, fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed"}}, 1)
+	// Late, so that the other one is accepted meanwhile.
+	b.ca.Fault(probe.CallChallenge, fakeca.Fault{Delay: 200 * time.Millisecond, Problem: &fakeca.Problem{Type: "malformed"}}, 1)
 	facts := runFor(t, 10*time.Second, b.ordering(probe.ProberValidate, fixed("a.probe.example", "b.probe.example")))
 	f := wantFailure(t, facts, probe.StepValidation, probe.FailureCall, "", "challenge answered HTTP 400 malformed")
 	if f.Identifier == "" || len(facts.FollowUps) != 1 {

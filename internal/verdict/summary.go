@@ -85,6 +85,9 @@ func (e *evidence) quoted() string {
 	if e.failure.Object != "" {
 		parts = append(parts, e.failure.Object)
 	}
+	if e.failure.Identifier != "" {
+		parts = append(parts, "for "+e.failure.Identifier)
+	}
 	if c := e.call; c != nil && problem == nil {
 		parts = append(parts, string(c.Name))
 		if c.Status != 0 {
