@@ -56,7 +56,7 @@ func CheckConfig(c Common, files []string) error {
 			failed = append(failed, err)
 			continue
 		}
-		fmt.Fprintf(c.Stdout, "%s: ok: %d targets, %d pairs\n", file, len(cfg.Targets), len(cfg.Pairs()))
+		fmt.Fprintf(c.Stdout, "%s: ok (targets: %d, pairs: %d)\n", file, len(cfg.Targets), len(cfg.Pairs()))
 	}
 	if len(failed) == 0 {
 		return nil
