@@ -2,9 +2,12 @@ package prober
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // How polling is paced where the CA does not say (and within which bounds it
@@ -55,11 +58,31 @@ func (r *run) poll(ctx context.Context, object, state string, retryAfter time.Du
 		if err := sleep(ctx, p.delay(retryAfter, remaining(ctx))); err != nil {
 			return r.over(ctx, object, fmt.Sprintf("the %s was still %s after %d polls", object, state, polls))
 		}
-		var err error
-		if state, retryAfter, err = look(ctx); err != nil || state == "" {
+		sent := time.Now()
+		next, asked, err := look(ctx)
+		if err != nil && time.Since(sent) < patience && r.cut(ctx, err) {
+			// The time was spent on waiting; this poll never had a chance.
+			return r.over(ctx, object, fmt.Sprintf("the %s was still %s after %d polls", object, state, polls))
+		}
+		if err != nil || next == "" {
 			return err
 		}
+		state, retryAfter = next, asked
 	}
+}
+
+// patience is how long a poll must have been in flight, when the run's time is
+// over, before the CA's silence is what the run ended of.
+const patience = time.Second
+
+// cut reports whether err is of an exchange that the end of ctx cut off.
+func (r *run) cut(ctx context.Context, err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	if !ok || f.Kind != probe.FailureCall || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return false
+	}
+	call, ok := r.HTTP.Call(f.Call)
+	return ok && call.Error != nil && call.Error.Cause == probe.CauseTimeout
 }
 
 // remaining returns how much time ctx leaves.
