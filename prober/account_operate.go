@@ -162,7 +162,8 @@ func rotateAccount(ctx context.Context, c *accountChange) error {
 	if err := c.settleRotation(ctx); err != nil || c.did != "" {
 		return err
 	}
-	if c.Staged == nil {
+	again := c.Staged != nil // and the CA may yet take it: an earlier request can be under way
+	if !again {
 		key, err := c.writer.StageKey()
 		if err != nil {
 			return fail(probe.FailureLocal, "", "the account's files: "+quoted(err.Error()))
@@ -179,7 +180,7 @@ func rotateAccount(ctx context.Context, c *accountChange) error {
 			f.Kind, f.Detail, f.unheard = probe.FailureUnsupported, "the CA does not replace keys", true
 			f.Advice = c.command("register", "--new-key") + " makes a new account instead"
 		}
-		if f.unheard {
+		if f.unheard && !again {
 			return errors.Join(err, c.dropStaged())
 		}
 		f.Advice = "it is not known whether the CA took the new key: both are kept, and " + c.command("rotate") + ", or the next run, finds out"

@@ -146,6 +146,24 @@ func TestRotateRefused(t *testing.T) {
 	wantAdvice(t, facts, "account register fake")
 }
 
+// A key that was sent before is kept when it is refused the second time: the first
+// request may yet be carried out.
+func TestRotateAgainRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, fakeca.Options{}).known()
+	b.ca.Fault(probe.CallKeyChange, fakeca.Fault{HangUp: fakeca.BeforeHeaders}, 1)
+	facts, _ := b.operate(AccountRotate)
+	wantFailure(t, facts, probe.StepAccount, probe.FailureCall, "", "key-change: ")
+	before, _ := b.account.Read()
+	b.ca.Fault(probe.CallKeyChange, fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed"}}, 1)
+	facts, _ = b.operate(AccountRotate)
+	wantFailure(t, facts, probe.StepAccount, probe.FailureCall, "", "malformed")
+	wantAdvice(t, facts, "both are kept")
+	if after, _ := b.account.Read(); before.Staged == nil || !same(after.Staged, before.Staged) {
+		t.Error("the staged key is gone")
+	}
+}
+
 // Neither key is known: nothing is thrown away.
 func TestRotateForgotten(t *testing.T) {
 	t.Parallel()

@@ -4,8 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/acme"
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
@@ -59,5 +63,44 @@ func TestTLSALPN(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// inOrder is a Solver that remembers in which order it was asked.
+type inOrder struct {
+	mu    sync.Mutex // guards names
+	names []string
+}
+
+func (s *inOrder) Present(_ context.Context, c probe.Challenge) (func() []probe.Visit, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = append(s.names, c.Identifier)
+	return func() []probe.Visit { return nil }, nil
+}
+
+// Runs of two targets for the same names may have to wait for each other's
+// challenges: they do not for ever if both take the names in one order, whatever
+// the order in which their CAs list them.
+func TestTLSALPNInOrder(t *testing.T) {
+	solver := new(inOrder)
+	req := newBench(t, fakeca.Options{}).request(probe.ProberValidate)
+	req.Solver = solver
+	r := newRun(req)
+	r.sign(accountKey(), "https://ca.example/account/1")
+	var tasks []*task
+	for c := 'z'; c >= 'a'; c-- {
+		name := string(c) + ".probe.example"
+		tasks = append(tasks, &task{
+			name:      name,
+			authz:     &acme.Authorization{Identifier: acme.AuthzID{Type: "dns", Value: name}},
+			challenge: &acme.Challenge{Token: "token"},
+		})
+	}
+	if err := r.presentAll(t.Context(), tasks, probe.TLSALPN01); err != nil {
+		t.Fatal(err)
+	}
+	if len(solver.names) != len(tasks) || !slices.IsSorted(solver.names) {
+		t.Errorf("presented %q", solver.names)
 	}
 }

@@ -106,11 +106,11 @@ func TestFinalizeFails(t *testing.T) {
 		{"HTML", false, faults{"finalize": {HTML: true}}, 0, probe.StepFinalization, probe.FailureProtocol, "order", "the finalized order cannot be read", "finalize"},
 		{"HTML later", true, faults{"order": {HTML: true}}, 0, probe.StepFinalization, probe.FailureProtocol, "", "the answer of order cannot be read", "order"},
 		{"no certificate", false, faults{"finalize": {Edit: fakeca.Without("certificate")}}, 0, probe.StepFinalization, probe.FailureProtocol, "order", "certificate", "finalize"},
-		{"processing for ever", true, faults{"finalize": {Stuck: true}}, 800 * time.Millisecond, probe.StepFinalization, probe.FailureTimeout, "order", "the order was still processing after", "order"},
+		{"processing for ever", true, faults{"finalize": {Stuck: true}}, 2500 * time.Millisecond, probe.StepFinalization, probe.FailureTimeout, "order", "the order was still processing after", "order"},
 		{
 			"not ready for ever", false,
 			faults{"finalize": {Problem: &fakeca.Problem{Type: "orderNotReady", Status: 403}}, "order": {Edit: fakeca.Set("status", "pending")}},
-			800 * time.Millisecond, probe.StepFinalization, probe.FailureTimeout, "order", "the order was still pending after", "order",
+			2500 * time.Millisecond, probe.StepFinalization, probe.FailureTimeout, "order", "the order was still pending after", "order",
 		},
 		{
 			"ready and not ready", false,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -64,7 +65,7 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 				return err
 			}
 		}
-		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i], typ) })
+		return r.presentAll(ctx, tasks, typ)
 	})
 	if err == nil {
 		err = r.step(probe.StepValidation, about(names), func() error { return r.validate(ctx, o, tasks) })
@@ -92,6 +93,22 @@ func (r *run) choose(a *acme.Authorization, typ probe.ChallengeType) (*acme.Chal
 		return nil, r.broken(objectChallenge, "the challenge's token is not a string of base64url of at most %d bytes", maxToken).of(name)
 	}
 	return c, nil
+}
+
+// presentAll publishes the answers. Of tls-alpn-01 there is one for a name at a
+// time, and another target's may have to be waited for: taken in the order of
+// the names, no two runs wait for each other.
+func (r *run) presentAll(ctx context.Context, tasks []*task, typ probe.ChallengeType) error {
+	if typ != probe.TLSALPN01 {
+		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i], typ) })
+	}
+	byName := slices.SortedFunc(slices.Values(tasks), func(a, b *task) int { return strings.Compare(a.name, b.name) })
+	for _, t := range byName {
+		if err := r.present(ctx, t, typ); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // present publishes the answer to a challenge. It changes nothing but t.

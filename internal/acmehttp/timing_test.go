@@ -101,7 +101,8 @@ func TestInjectedDelays(t *testing.T) {
 			}
 			parts = append(parts, part{"ready, reused", calls[1].Ready - calls[1].Start, 0})
 			for _, p := range parts {
-				if p.got < p.want-time.Millisecond || p.got > p.want+slack {
+				// A hook that runs late moves time from one part into the one before.
+				if p.got < p.want/2 || p.got > p.want+slack {
 					t.Errorf("%s took %v, want %v", p.name, p.got, p.want)
 				}
 			}
