@@ -75,7 +75,7 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 		}
 		r.Steps = append(r.Steps, probe.Step{Name: s, Start: time.Duration(i) * 200 * ms, Duration: 150 * ms, OK: true})
 	}
-	validation, _ := accepted(r)
+	validation, _ := r.Accepted()
 	r.Visits = []probe.Visit{
 		{At: validation + 300*ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, Asked: "TXT", OK: true},
 		{At: validation + 400*ms, Challenge: probe.DNS01, Family: probe.IPv6, Network: 2, Asked: "TXT", OK: true},

@@ -92,7 +92,7 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 	if r.Verdict.Success() && newer(&p.succeededAt, end) {
 		m.f.runs.lastSuccess.WithLabelValues(p.labels()...).Set(seconds(end))
 	}
-	if _, ok := accepted(r); ok && newer(&p.validatedAt, end) {
+	if _, ok := r.Accepted(); ok && newer(&p.validatedAt, end) {
 		fewest := networks(r.Visits)
 		for _, family := range ipFamilies() {
 			m.f.validation.networks.WithLabelValues(p.labels(string(family))...).Set(float64(fewest[family]))

@@ -229,13 +229,40 @@ func TestAVisitBeforeTheChallengeIsNoDelay(t *testing.T) {
 	})
 }
 
+// Our own pace holds the challenge back for a second: the validators are not the
+// later for it.
+func TestPaceIsNoDelayOfValidators(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := issuance(issuing, "1", start)
+	begun, _ := r.Accepted()
+	r.Calls[4].Step, r.Calls[4].Start = probe.StepValidation, begun+1000*ms
+	r.Visits = []probe.Visit{{At: begun + 1300*ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, OK: true}}
+	m.Observe(r)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0.0
+	for _, f := range families {
+		if f.GetName() == "acme_validation_first_request_delay_seconds" {
+			for _, metric := range f.GetMetric() {
+				got += metric.GetHistogram().GetSampleSum()
+			}
+		}
+	}
+	if got != 0.3 {
+		t.Errorf("the validators took %v s, want 0.3", got)
+	}
+}
+
 // A run of several names over an IPv6 address of ours that does not work: the
 // names' resolvers are no validators, and one request for all of them is one.
 func TestValidationOfSeveralNames(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
 	r := issuance(issuing, "1", start)
-	accepted, _ := accepted(r)
+	accepted, _ := r.Accepted()
 	visit := func(name string, at time.Duration, family probe.Family, network int, asked string, ok bool) probe.Visit {
 		return probe.Visit{At: accepted + at, Challenge: probe.DNS01, Identifier: name, Family: family, Network: network, Asked: asked, OK: ok}
 	}

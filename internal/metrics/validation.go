@@ -12,7 +12,7 @@ func ipFamilies() []probe.Family { return []probe.Family{probe.IPv4, probe.IPv6}
 // countValidation counts who came to our responders.
 func (m *Metrics) countValidation(p *pair, r *probe.Result) {
 	m.countRequests(p, r.Visits)
-	accepted, ok := accepted(r)
+	accepted, ok := r.Accepted()
 	if !ok {
 		return
 	}
@@ -56,16 +56,6 @@ func (m *Metrics) countRequests(p *pair, visits []probe.Visit) {
 			m.f.validation.requests.WithLabelValues(p.labels(string(v.Challenge), string(v.Family))...).Inc()
 		}
 	}
-}
-
-// accepted is when the run's first challenge was accepted; false: none was.
-func accepted(r *probe.Result) (time.Duration, bool) {
-	for _, s := range r.Steps {
-		if s.Name == probe.StepValidation {
-			return s.Start, true
-		}
-	}
-	return 0, false
 }
 
 // networks counts the distinct networks that fetched the answer, by family. Of

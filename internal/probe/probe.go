@@ -141,6 +141,26 @@ type Result struct {
 // End is when the run ended.
 func (r *Result) End() time.Time { return r.Start.Add(r.Duration) }
 
+// Accepted is when the first challenge of the run was accepted: when that was
+// sent, for our own pace may have held it back before. False: there was no
+// validation.
+func (r *Result) Accepted() (at time.Duration, ok bool) {
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.Name == StepValidation {
+			at, ok = s.Start, true
+			break
+		}
+	}
+	sent := false
+	for i := range r.Calls {
+		c := &r.Calls[i]
+		if c.Name == CallChallenge && c.Step == StepValidation && (!sent || c.Start < at) {
+			at, sent = c.Start, true
+		}
+	}
+	return at, ok
+}
+
 // NewID returns the ID of a run that starts at t: sortable by time, unique,
 // and fit for a URL path and a file name.
 func NewID(t time.Time) string {

@@ -94,10 +94,8 @@ func visits(r *probe.Result) string {
 		}
 	}
 	s := fmt.Sprintf("%s; %d got the challenge's answer", strings.Join(words, ", "), answered)
-	for _, step := range r.Steps {
-		if step.Name == probe.StepValidation && first >= step.Start {
-			return fmt.Sprintf("%s; the first came after %s ms", s, milliseconds(first-step.Start))
-		}
+	if accepted, ok := r.Accepted(); ok && first >= accepted {
+		return fmt.Sprintf("%s; the first came after %s ms", s, milliseconds(first-accepted))
 	}
 	return s
 }
