@@ -2,6 +2,7 @@ package prober
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -102,5 +103,12 @@ func TestTLSALPNInOrder(t *testing.T) {
 	}
 	if len(solver.names) != len(tasks) || !slices.IsSorted(solver.names) {
 		t.Errorf("presented %q", solver.names)
+	}
+
+	err := r.presentAll(t.Context(), append(tasks, &task{
+		name: tasks[0].name, authz: tasks[0].authz, challenge: &acme.Challenge{Token: "another"},
+	}), probe.TLSALPN01)
+	if f, ok := errors.AsType[*failure](err); !ok || f.Kind != probe.FailureProtocol || f.Identifier != tasks[0].name {
+		t.Errorf("two authorizations for one name: %v", err)
 	}
 }

@@ -103,7 +103,11 @@ func (r *run) presentAll(ctx context.Context, tasks []*task, typ probe.Challenge
 		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i], typ) })
 	}
 	byName := slices.SortedFunc(slices.Values(tasks), func(a, b *task) int { return strings.Compare(a.name, b.name) })
-	for _, t := range byName {
+	for i, t := range byName {
+		if i > 0 && byName[i-1].name == t.name {
+			// It would wait for itself.
+			return r.broken(objectOrder, "the order has two authorizations for one name: by tls-alpn-01 only one of them can be answered").of(t.name)
+		}
 		if err := r.present(ctx, t, typ); err != nil {
 			return err
 		}
