@@ -21,6 +21,9 @@ type Config struct {
 	Targets    map[string]*Target `yaml:"targets"`
 	Responders Responders         `yaml:"responders,omitempty"`
 	Modules    map[string]*Module `yaml:"modules,omitempty"`
+	// Resolvers are the recursive name servers that say how the world sees our
+	// zones: ip or ip:port; default 1.1.1.1:53 and 9.9.9.9:53.
+	Resolvers []string `yaml:"resolvers,omitempty"`
 }
 
 // Environment says what a CA's certificates are for. It becomes a label.
@@ -49,6 +52,9 @@ type Target struct {
 	// AllowNetworks are special-purpose networks that the CA's URLs may lead
 	// into, beside the one in which the directory itself lives.
 	AllowNetworks []netip.Prefix `yaml:"allow_networks,omitempty"`
+	// IssuerDomainName is the CA's in CAA records (RFC 8659 §4.2), such as
+	// letsencrypt.org: dns-persist-01 authorizes nobody else. From the preset if empty.
+	IssuerDomainName string `yaml:"issuer_domain_name,omitempty"`
 	// RateLimits is "none" for a CA without limits; empty: the preset's, or unknown.
 	RateLimits string `yaml:"rate_limits,omitempty"`
 	// Probes maps modules to intervals; 0: only when scraped.
@@ -86,6 +92,28 @@ type Responders struct {
 	HTTP    *HTTPResponder    `yaml:"http,omitempty"`     // http-01; nil: none
 	TLSALPN *TLSALPNResponder `yaml:"tls_alpn,omitempty"` // tls-alpn-01; nil: none
 	DNS     *DNSResponder     `yaml:"dns,omitempty"`      // dns-01 and the zone's names; nil: none
+	// DNSUpdates are the zones at name servers elsewhere that take our records.
+	DNSUpdates []DNSUpdate `yaml:"dns_updates,omitempty"`
+	// DNSAliases are domains elsewhere whose _acme-challenge names are CNAME
+	// records that lead into a zone of DNS or of DNSUpdates.
+	DNSAliases []string `yaml:"dns_aliases,omitempty"`
+}
+
+// DNSUpdate is a zone at a name server elsewhere that takes dynamic updates (RFC
+// 2136).
+type DNSUpdate struct {
+	Zone   string `yaml:"zone"`   // lower case, without the final dot
+	Server string `yaml:"server"` // its primary: host or host:port; default port 53
+	TSIG   *TSIG  `yaml:"tsig"`   // who we are there (RFC 8945); must not be nil
+}
+
+// TSIG is a key that a name server knows us by (RFC 8945).
+type TSIG struct {
+	KeyName   string `yaml:"key_name"`
+	Algorithm string `yaml:"algorithm,omitempty"` // hmac-sha224, -sha256, -sha384 or -sha512; default hmac-sha256
+	// One of the two: the secret in base64, or the file that holds it.
+	Secret     promconfig.Secret `yaml:"secret,omitempty"`
+	SecretFile string            `yaml:"secret_file,omitempty"`
 }
 
 // HTTPResponder answers http-01 (RFC 8555 §8.3).
@@ -200,6 +228,8 @@ type Validate struct {
 	Challenge probe.ChallengeType `yaml:"challenge,omitempty"`
 	Names     Names               `yaml:"names,omitempty"`
 	Profile   string              `yaml:"profile,omitempty"` // as for Order
+	// PersistPolicy is that of dns-persist-01's record: "wildcard", or empty for none.
+	PersistPolicy string `yaml:"persist_policy,omitempty"`
 }
 
 // Issue says what to have issued, and how.
@@ -209,8 +239,9 @@ type Issue struct {
 	Authorization AuthorizationMode   `yaml:"authorization,omitempty"` // default fresh
 	// KeyType is that of the certificate's key, which is made for each run; default
 	// "ecdsa-p256".
-	KeyType string `yaml:"key_type,omitempty"`
-	Profile string `yaml:"profile,omitempty"` // as for Order
+	KeyType       string `yaml:"key_type,omitempty"`
+	Profile       string `yaml:"profile,omitempty"`        // as for Order
+	PersistPolicy string `yaml:"persist_policy,omitempty"` // as for Validate
 }
 
 // Names says for which names.

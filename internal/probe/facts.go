@@ -123,19 +123,55 @@ const (
 	HTTP01    ChallengeType = "http-01"
 	DNS01     ChallengeType = "dns-01"
 	TLSALPN01 ChallengeType = "tls-alpn-01" // RFC 8737
+	// DNSAccount01 is draft-ietf-acme-dns-account-label's, DNSPersist01
+	// draft-ietf-acme-dns-persist's.
+	DNSAccount01 ChallengeType = "dns-account-01"
+	DNSPersist01 ChallengeType = "dns-persist-01"
 )
+
+// ChallengeTypes lists every challenge type.
+func ChallengeTypes() []ChallengeType {
+	return []ChallengeType{HTTP01, DNS01, TLSALPN01, DNSAccount01, DNSPersist01}
+}
+
+// DNS reports whether the challenge is answered by a TXT record, and so fit for
+// wildcards and unfit for IP addresses.
+func (t ChallengeType) DNS() bool { return t == DNS01 || t == DNSAccount01 || t == DNSPersist01 }
 
 // Challenge is one challenge to be solved: what a responder needs to know.
 type Challenge struct {
 	Type       ChallengeType
 	Identifier string // the name without a wildcard's "*."
-	Token      string
-	// KeyAuthorization is RFC 8555 §8.1's, the answer to http-01; dns-01
-	// publishes the base64url of its SHA-256, tls-alpn-01 the SHA-256 itself.
-	KeyAuthorization string
+	// Token and KeyAuthorization are RFC 8555 §8.1's, for http-01, which is answered
+	// with the key authorization, and tls-alpn-01, with its SHA-256; empty for others.
+	Token, KeyAuthorization string
+	// Record is the answer to a challenge that a TXT record answers; else zero.
+	Record Record
 	// Start is the run's start, from which its visits count.
 	Start time.Time
 }
+
+// Record is a TXT record.
+type Record struct {
+	Name  string `json:"name"` // of its owner, in lower case and without the final dot
+	Value string `json:"value"`
+	// Standing says that it is not ours to write: somebody has to have put it
+	// there, with this value or one that says as much.
+	Standing bool `json:"standing,omitempty"`
+}
+
+// PublicationError says why a record is not where the CA has to find it.
+type PublicationError struct {
+	// Kind is [FailureClient] where the configuration or a zone's content has to be
+	// changed, [FailureLocal] where a server could not be asked, and
+	// [FailureTimeout] where one had no such record yet when the time was over.
+	Kind   FailureKind
+	Detail string // bounded; holds no secret
+	Advice string // what to do about it; a clause without a full stop
+}
+
+// Error returns the detail.
+func (e *PublicationError) Error() string { return e.Detail }
 
 // Visit is one request of a validator at one of our responders.
 type Visit struct {
@@ -169,10 +205,15 @@ const (
 	// §7.5.2). One that is still pending is left alone: deactivating it counts
 	// as a failed validation at Let's Encrypt.
 	FollowUpDeactivateAuthz FollowUpKind = "deactivate_authz"
+	// FollowUpWithdrawRecords removes TXT records that were written to a name
+	// server elsewhere.
+	FollowUpWithdrawRecords FollowUpKind = "withdraw_records"
 )
 
 // FollowUpKinds lists every kind of follow-up.
-func FollowUpKinds() []FollowUpKind { return []FollowUpKind{FollowUpDeactivateAuthz} }
+func FollowUpKinds() []FollowUpKind {
+	return []FollowUpKind{FollowUpDeactivateAuthz, FollowUpWithdrawRecords}
+}
 
 // FollowUp is a side effect that must be undone or watched. It is stored before
 // the side effect happens and removed when it is done, so that it survives
@@ -183,8 +224,9 @@ type FollowUp struct {
 	Pair
 	// Parent is the ID of the run whose side effect it is.
 	Parent  string    `json:"parent"`
-	URL     string    `json:"url"`            // of the authorization
-	More    []string  `json:"more,omitempty"` // URLs of further authorizations
+	URL     string    `json:"url,omitempty"`     // of the authorization
+	More    []string  `json:"more,omitempty"`    // URLs of further authorizations
+	Records []Record  `json:"records,omitempty"` // to be withdrawn
 	Created time.Time `json:"created"`
 	// NotBefore is when it may next be tried; zero: at once.
 	NotBefore time.Time `json:"not_before,omitzero"`

@@ -75,6 +75,7 @@ const (
 	StepAccount       StepName = "account"       // RFC 8555 §7.3: look-up or creation
 	StepOrder         StepName = "order"         // RFC 8555 §7.4: newOrder sent → order read
 	StepAuthorization StepName = "authorization" // RFC 8555 §7.5: every authorization read
+	StepPublication   StepName = "publication"   // ours: a record is where DNS is elsewhere, at every name server
 	StepValidation    StepName = "validation"    // RFC 8555 §7.5.1: challenge accepted → authorization valid
 	StepFinalization  StepName = "finalization"  // RFC 8555 §7.4: finalize sent → order valid
 	StepDownload      StepName = "download"      // RFC 8555 §7.4.2
@@ -86,7 +87,7 @@ const (
 func Steps() []StepName {
 	return []StepName{
 		StepSetup, StepDirectory, StepNonce, StepAccount, StepOrder, StepAuthorization,
-		StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation,
+		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation,
 	}
 }
 
