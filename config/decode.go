@@ -50,6 +50,8 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, p path) {
 		return
 	}
 	switch {
+	case out.Type() == reflect.TypeFor[RateLimits]() && n.Kind == yaml.ScalarNode && !isNull(n):
+		d.rateLimits(n, out, p)
 	case isScalar(out.Type()):
 		d.scalar(n, out, p)
 	case out.Kind() == reflect.Slice:
@@ -262,6 +264,15 @@ func (d *decoder) scalar(n *yaml.Node, out reflect.Value, p path) {
 	}
 }
 
+// rateLimits reads the one word that rate_limits can be instead of a mapping.
+func (d *decoder) rateLimits(n *yaml.Node, out reflect.Value, p path) {
+	if n.Value != rateLimitsNone {
+		d.unreadable(n, p, "want none, or a mapping such as {share: 0.25, new_orders: {count: 300, period: 3h}}, got %q", n.Value)
+		return
+	}
+	out.Set(reflect.ValueOf(RateLimits{None: true}))
+}
+
 func setScalar(n *yaml.Node, out reflect.Value) (err error) {
 	switch v := out.Addr().Interface().(type) {
 	case *model.Duration:
@@ -314,6 +325,8 @@ func wanted(out reflect.Value) string {
 		return "a whole number from 0 to 255"
 	case reflect.Int:
 		return "a whole number"
+	case reflect.Float64:
+		return "a number"
 	default:
 		return "a text"
 	}

@@ -55,8 +55,9 @@ type Target struct {
 	// IssuerDomainName is the CA's in CAA records (RFC 8659 §4.2), such as
 	// letsencrypt.org: dns-persist-01 authorizes nobody else. From the preset if empty.
 	IssuerDomainName string `yaml:"issuer_domain_name,omitempty"`
-	// RateLimits is "none" for a CA without limits; empty: the preset's, or unknown.
-	RateLimits string `yaml:"rate_limits,omitempty"`
+	// RateLimits is what differs from the preset's; nil: nothing. What is in force,
+	// Limits and Share say.
+	RateLimits *RateLimits `yaml:"rate_limits,omitempty"`
 	// Probes maps modules to intervals; 0: only when scraped.
 	Probes map[string]model.Duration `yaml:"probes"`
 
@@ -200,15 +201,15 @@ type Order struct {
 	Profile string `yaml:"profile,omitempty"`
 }
 
-// The values of rate_limits, key_type and names.mode.
+// The values of key_type and names.mode.
 const (
-	RateLimitsNone = "none"
-	KeyECDSAP256   = "ecdsa-p256"
-	KeyECDSAP384   = "ecdsa-p384"
-	KeyRSA2048     = "rsa-2048"
-	KeyRSA4096     = "rsa-4096"
-	NamesRandom    = "random"
-	NamesFixed     = "fixed"
+	KeyECDSAP256 = "ecdsa-p256"
+	KeyECDSAP384 = "ecdsa-p384"
+	KeyRSA2048   = "rsa-2048"
+	KeyRSA4096   = "rsa-4096"
+	NamesRandom  = "random"
+	NamesFixed   = "fixed"
+	NamesPool    = "pool"
 )
 
 // AuthorizationMode says what to do about authorizations that are valid already.
@@ -251,8 +252,11 @@ type Names struct {
 	Zone string `yaml:"zone,omitempty"`
 	// Count of random names in one order: 1 to 100; default 1.
 	Count int `yaml:"count,omitempty"`
-	// Mode "random": names nobody has used before, each run; "fixed": those of List.
+	// Mode "random": names nobody has used before, each run; "fixed": those of List;
+	// "pool": names that once were random, in sets that take turns.
 	Mode string `yaml:"mode,omitempty"`
+	// Sets is how many sets of Count names a pool has.
+	Sets int `yaml:"size,omitempty"`
 	// Wildcard orders *.x together with each random name x.
 	Wildcard bool `yaml:"wildcard,omitempty"`
 	// List are the fixed names: domains, wildcards of domains, and IP addresses

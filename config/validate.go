@@ -48,12 +48,7 @@ func (c *Config) validateTarget(ps *problems, at path, t *Target) {
 	case preset != nil && t.Environment != preset.Environment:
 		ps.add(at.key("environment"), "the preset %s is %s: remove this, or the preset", preset.Name, preset.Environment)
 	}
-	switch {
-	case t.RateLimits != "" && t.RateLimits != RateLimitsNone:
-		ps.add(at.key("rate_limits"), "want none, got %q", t.RateLimits)
-	case t.RateLimits != "" && preset != nil:
-		ps.add(at.key("rate_limits"), "the CA of the preset %s has limits: remove this", preset.Name)
-	}
+	t.validateRateLimits(ps, at.key("rate_limits"), preset)
 	validateConnection(ps, at, t)
 	t.Account.validate(ps, at.key("account"), preset)
 	c.validateProbes(ps, at, t, preset)
@@ -200,7 +195,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		}
 		validateInterval(ps, at, t, preset, name, m)
 		validateLimits(ps, at, preset, name, m)
-		if m.Prober.Orders() && t.Environment == Production && (preset != nil || t.RateLimits != RateLimitsNone) {
+		if m.Prober.Orders() && t.Environment == Production && (preset != nil || !t.RateLimits.none()) {
 			ps.add(at, "the prober %s spends the CA's rate limits, which no budget guards yet, and so is refused on production: %s", m.Prober, wayOut(preset))
 		}
 		if defaultTimeout(m.Prober) != 0 && m.Prober.Signs() {
