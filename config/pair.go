@@ -78,19 +78,24 @@ func (c *Config) Lookup(target, module string) (Pair, error) {
 }
 
 // hash digests what is in force for a pair: the target without its other
-// probes, the module, the interval, and what the target's files and long
-// secrets hold. The hash is published; so the proxy's user, password and
+// probes, the module, the interval, its limits, and what the target's files and
+// long secrets hold. The hash is published; so the proxy's user, password and
 // headers, which could be guessed from it, are left out.
 func hash(t *Target, m *Module, interval model.Duration) string {
 	target := redactTarget(t)
-	target.Probes = nil
+	target.Probes, target.RateLimits = nil, nil
+	// Only what spends is held by limits; what is not written counts as what is.
+	var limits []any
+	if m.Prober.Orders() {
+		limits = []any{t.Limits(), t.Share()}
+	}
 	secrets := []string{string(t.TLSConfig.Key)}
 	if b := t.Account.ExternalAccountBinding; b != nil {
 		secrets = append(secrets, string(b.HMACKey))
 	}
 	digest := sha256.New()
 	enc := yaml.NewEncoder(digest)
-	for _, v := range []any{target, m, interval, t.files, secrets} {
+	for _, v := range []any{target, m, interval, t.files, secrets, limits} {
 		if err := enc.Encode(v); err != nil {
 			panic(fmt.Sprintf("config: encode: %v", err)) // every type is our own
 		}

@@ -89,11 +89,12 @@ var (
 	}
 	letsEncryptStagingLimits = []Limit{
 		{Name: LimitNewOrders, Count: 1500, Period: 3 * time.Hour},
-		{Name: LimitCertificatesPerDomain, Count: 30000, Period: 7 * day},
+		{Name: LimitCertificatesPerDomain, Count: 30000, Period: time.Second}, // as good as none
 		{Name: LimitCertificatesPerSet, Count: 30000, Period: 7 * day},
 		{Name: LimitFailedValidations, Count: 200, Period: time.Hour},
-		{Name: LimitConsecutiveFailures, Count: 3600, Period: 3600 * 6 * time.Hour},
+		{Name: LimitConsecutiveFailures, Count: 3600, Period: 6 * time.Hour},
 		{Name: LimitNewAccountsPerIP, Count: 50, Period: 3 * time.Hour},
+		{Name: LimitNewAccountsPerNetwork, Count: 500, Period: 3 * time.Hour},
 	}
 )
 

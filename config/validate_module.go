@@ -35,10 +35,12 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 		return there && m.Prober == own
 	}
 	if section(probe.ProberOrder, m.Order != nil) {
+		m.Order.Names.validateNoPool(ps, at.keys("order", "names"), m.Prober)
 		c.validateNames(ps, at.keys("order", "names"), m.Order.Names, "")
 		validateProfile(ps, at.keys("order", "profile"), m.Order.Profile)
 	}
 	if section(probe.ProberValidate, m.Validate != nil) {
+		m.Validate.Names.validateNoPool(ps, at.keys("validate", "names"), m.Prober)
 		c.validateSolver(ps, at.key("validate"), m.Validate.Challenge, m.Validate.Names)
 		validateProfile(ps, at.keys("validate", "profile"), m.Validate.Profile)
 	}

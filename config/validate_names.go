@@ -19,13 +19,14 @@ const wildcardPrefix = "*."
 // validateNames checks the names of an order; challenge is empty where none is
 // solved.
 func (c *Config) validateNames(ps *problems, at path, n Names, challenge probe.ChallengeType) {
+	n.validatePool(ps, at)
 	switch n.Mode {
-	case NamesRandom:
+	case NamesRandom, NamesPool:
 		c.validateRandom(ps, at, n, challenge)
 	case NamesFixed:
 		c.validateFixed(ps, at, n, challenge)
 	default:
-		ps.add(at.key("mode"), "want random or fixed, got %q", n.Mode)
+		ps.add(at.key("mode"), "want random, fixed or pool, got %q", n.Mode)
 	}
 }
 
