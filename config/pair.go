@@ -54,6 +54,12 @@ func (c *Config) Pair(p probe.Pair) (pair Pair, ok bool) {
 	}, true
 }
 
+// Names are those that the pair orders; nil: it orders nothing.
+func (p *Pair) Names() *Names {
+	names, _, _ := p.Module.orders()
+	return names
+}
+
 // FixedNames are the names that the pair orders in every run; empty: it orders
 // nothing, or names that are new each time.
 func (p *Pair) FixedNames() []string {

@@ -161,13 +161,8 @@ func (t *Target) Limits() (limits []Limit) {
 		if limit.Count < 1 || limit.Period <= 0 {
 			continue
 		}
-		switch name {
-		case LimitNewOrders, LimitFailedValidations:
-		case LimitConsecutiveFailures:
-			limit.Pauses = true
-		default:
-			limit.Shared = true
-		}
+		limit.Pauses = name == LimitConsecutiveFailures
+		limit.Shared = name == LimitCertificatesPerDomain || name == LimitCertificatesPerSet
 		limits = append(limits, limit)
 	}
 	return limits

@@ -24,8 +24,8 @@ func TestLimits(t *testing.T) {
 		{Name: LimitCertificatesPerSet, Count: 5, Period: 168 * hour, Shared: true},
 		{Name: LimitFailedValidations, Count: 5, Period: hour},
 		{Name: LimitConsecutiveFailures, Count: 1152, Period: 1152 * 24 * hour, Pauses: true},
-		{Name: LimitNewAccountsPerIP, Count: 10, Period: 3 * hour, Shared: true},
-		{Name: LimitNewAccountsPerNetwork, Count: 500, Period: 3 * hour, Shared: true},
+		{Name: LimitNewAccountsPerIP, Count: 10, Period: 3 * hour},
+		{Name: LimitNewAccountsPerNetwork, Count: 500, Period: 3 * hour},
 	}
 	with := func(edit func([]Limit)) []Limit {
 		own := append([]Limit(nil), production...)
@@ -44,8 +44,8 @@ func TestLimits(t *testing.T) {
 			{Name: LimitCertificatesPerSet, Count: 30000, Period: 168 * hour, Shared: true},
 			{Name: LimitFailedValidations, Count: 200, Period: hour},
 			{Name: LimitConsecutiveFailures, Count: 3600, Period: 6 * hour, Pauses: true},
-			{Name: LimitNewAccountsPerIP, Count: 50, Period: 3 * hour, Shared: true},
-			{Name: LimitNewAccountsPerNetwork, Count: 500, Period: 3 * hour, Shared: true},
+			{Name: LimitNewAccountsPerIP, Count: 50, Period: 3 * hour},
+			{Name: LimitNewAccountsPerNetwork, Count: 500, Period: 3 * hour},
 		}, 1},
 		{"share", "le: {preset: letsencrypt, rate_limits: {share: 0.25}, probes: {directory: 1m}}", production, 0.25},
 		{"an override", "le: {preset: letsencrypt, rate_limits: {new_orders: {count: 900}, certificates_per_set: {period: 1d}}, probes: {directory: 1m}}",
@@ -58,7 +58,7 @@ func TestLimits(t *testing.T) {
 		{"none", corpLimits("none"), nil, 1},
 		{"private", corpLimits("{share: 0.5, new_accounts_per_ip: {count: 1, period: 1h}, certificates_per_domain: {count: 20, period: 7d}}"), []Limit{
 			{Name: LimitCertificatesPerDomain, Count: 20, Period: 168 * hour, Shared: true},
-			{Name: LimitNewAccountsPerIP, Count: 1, Period: hour, Shared: true},
+			{Name: LimitNewAccountsPerIP, Count: 1, Period: hour},
 		}, 0.5},
 		{"nothing said", "corp: {directory_url: 'https://ca.corp.example/', probes: {directory: 1m}}", nil, 1},
 	} {
