@@ -20,12 +20,14 @@ type commit struct {
 	err    error
 }
 
-// write makes w durable together with whatever else waits for the commit in
-// progress to end. The first to wait does the work for all. bbolt's own Batch
-// waits for company instead, and so makes a lone write slower.
-func (s *Store) write(w write) error {
-	if err := w.check(); err != nil {
-		return err
+// write makes all of ws durable, or none, together with whatever else waits for
+// the commit in progress to end. The first to wait does the work for all. bbolt's
+// own Batch waits for company instead, and so makes a lone write slower.
+func (s *Store) write(ws ...write) error {
+	for _, w := range ws {
+		if err := w.check(); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	c := s.next
@@ -34,7 +36,7 @@ func (s *Store) write(w write) error {
 		c = &commit{done: make(chan struct{})}
 		s.next = c
 	}
-	c.writes = append(c.writes, w)
+	c.writes = append(c.writes, ws...)
 	s.mu.Unlock()
 	if !first {
 		<-c.done

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -75,6 +76,8 @@ func openBolt(root *os.Root) (db *bolt.DB, err error) {
 			db, err = nil, fmt.Errorf("%w: %v", bolterrors.ErrInvalid, v)
 		}
 	}()
+	// The file is mapped into memory: what it has lost is a fault, not an error.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return bolt.Open(storeFile, fileMode, &bolt.Options{
 		Timeout:      lockTimeout,
 		OpenFile:     root.OpenFile,
@@ -138,7 +141,7 @@ func (s *Store) All(bucket string, each func(key string, value []byte) error) er
 		value []byte
 	}
 	var pairs []pair
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		if b == nil {
 			return nil
