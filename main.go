@@ -70,7 +70,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	account := accountFlags(cli)
 
-	checkConfigCmd := cli.Command("check", "Check files.").Command("config", "Check configuration files; report every mistake.")
+	checkConfigCmd := cli.Command("check", "Check files.").Command("config", "Check configuration files; report every mistake, and what the probes will spend.")
+	checkOutput := checkConfigCmd.Flag("output", "text or json.").Short('o').Default("text").String()
 	files := checkConfigCmd.Arg("file", "Configuration file.").Required().Strings()
 
 	// Help and version end the parsing; kingpin would end the process.
@@ -105,7 +106,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case probeCmd.FullCommand():
 		err = app.Probe(ctx, common, probe)
 	case checkConfigCmd.FullCommand():
-		err = app.CheckConfig(common, *files)
+		err = app.CheckConfig(common, *files, *checkOutput)
 	}
 	if isAccount {
 		account.Operation = operation

@@ -35,7 +35,7 @@ func Load(path string) (*Config, error) {
 // what positions begin with.
 func Parse(name string, data []byte) (*Config, error) {
 	ps := newProblems(name)
-	c := &Config{}
+	c := &Config{source: ps}
 	if root, ok := parseTree(ps, data); ok {
 		d := &decoder{problems: ps, open: map[*yaml.Node]bool{}}
 		d.value(root, reflect.ValueOf(c).Elem(), "")

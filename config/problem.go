@@ -40,6 +40,18 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Mistake returns a mistake with the value at the keys, one below the other, that
+// somebody found who knows more than this package. It is where the file has the
+// value, or else the nearest thing around it.
+func (c *Config) Mistake(problem string, keys ...string) *Error {
+	ps, at := c.source, path("").keys(keys...)
+	if ps == nil {
+		return &Error{File: "built-in", Path: at.String(), Problem: problem}
+	}
+	pos := ps.position(at)
+	return &Error{File: ps.file, Line: pos.line, Column: pos.column, Path: at.String(), Problem: problem}
+}
+
 // path leads to a place in the file: its keys and indices, NUL-separated. The
 // empty path is the whole file.
 type path string

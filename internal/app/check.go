@@ -1,0 +1,126 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
+)
+
+// checkedFiles is what `check config --output json` prints.
+type checkedFiles struct {
+	Files []checkedFile `json:"files"`
+}
+
+// checkedFile is what was found out about one file.
+type checkedFile struct {
+	File    string `json:"file"`
+	OK      bool   `json:"ok"`
+	Targets int    `json:"targets"`
+	Pairs   int    `json:"pairs"`
+	// Mistakes are in the order of the file; what cannot be kept is among them.
+	Mistakes []mistake `json:"mistakes,omitempty"`
+	// Plan is nil when the file has other mistakes.
+	Plan *budget.Plan `json:"plan,omitempty"`
+}
+
+// mistake is a [config.Error].
+type mistake struct {
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Problem string `json:"problem"`
+}
+
+// CheckConfig loads each file, says what it will spend and how soon faults are
+// seen, and reports every mistake in all of them. The output is "text" or "json".
+func CheckConfig(c Common, files []string, output string) error {
+	if !slices.Contains([]string{"text", "json"}, output) {
+		return usageError{fmt.Errorf("--output=%s: must be one of text, json", output)}
+	}
+	var checked checkedFiles
+	var failed []error
+	for _, file := range files {
+		cfg, plan, err := loadFile(file)
+		one := checkedFile{File: file, OK: err == nil, Plan: plan, Mistakes: mistakes(err)}
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if cfg != nil {
+			one.Targets, one.Pairs = len(cfg.Targets), len(cfg.Pairs())
+		}
+		checked.Files = append(checked.Files, one)
+	}
+	if err := c.printChecked(checked, output); err != nil {
+		return err
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("the configuration has mistakes:\n%w", errors.Join(failed...))}
+}
+
+// printChecked prints what was found out about the files.
+func (c Common) printChecked(checked checkedFiles, output string) error {
+	if output == "json" {
+		enc := json.NewEncoder(c.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(checked)
+	}
+	for _, f := range checked.Files {
+		if f.Plan == nil {
+			continue // its mistakes are all there is to say
+		}
+		verdict := "ok"
+		if !f.OK {
+			verdict = "cannot be kept"
+		}
+		fmt.Fprintf(c.Stdout, "%s: %s (targets: %d, pairs: %d)\n", f.File, verdict, f.Targets, f.Pairs)
+		if err := f.Plan.Text(c.Stdout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadFile loads a file and plans what it will spend. What cannot be kept is a
+// mistake like others; configuration and plan are there then all the same.
+func loadFile(file string) (*config.Config, *budget.Plan, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan := budget.NewPlan(cfg)
+	var refused []*config.Error
+	for _, t := range plan.Targets {
+		for _, r := range t.Refusals {
+			refused = append(refused, cfg.Mistake(r.Problem, "targets", t.Target, "probes", r.Module))
+		}
+	}
+	// In the order of the file, as other mistakes are.
+	slices.SortStableFunc(refused, func(a, b *config.Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	for _, mistake := range refused {
+		err = errors.Join(err, mistake)
+	}
+	return cfg, plan, err
+}
+
+// mistakes are those that err joins.
+func mistakes(err error) (list []mistake) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			list = append(list, mistakes(one)...)
+		}
+		return list
+	}
+	if e, ok := errors.AsType[*config.Error](err); ok {
+		return []mistake{{Line: e.Line, Column: e.Column, Path: e.Path, Problem: e.Problem}}
+	}
+	return nil
+}
