@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -148,5 +150,37 @@ responders: {dns: {zones: [p.corp.example], nameserver: ns.corp.example}}
 		t.Run(test.limits, func(t *testing.T) {
 			check(t, before, hashes(parse(t, strings.Replace(file, "rate_limits: {}", "rate_limits: "+test.limits, 1))), test.changed)
 		})
+	}
+}
+
+// TestDocumentedLimits holds that docs/configuration.md says of limits what the
+// presets do.
+func TestDocumentedLimits(t *testing.T) {
+	data, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func(preset string, name LimitName) string {
+		for _, limit := range (&Target{Preset: preset}).Limits() {
+			if limit.Name == name {
+				// As people write it: 7d, and 1152d instead of 3y 57d.
+				period := duration(limit.Period)
+				if limit.Period%day == 0 {
+					period = fmt.Sprintf("%dd", limit.Period/day)
+				}
+				return fmt.Sprintf("%d / %s", limit.Count, period)
+			}
+		}
+		return ""
+	}
+	for _, name := range LimitNames() {
+		begin, end := "| `"+string(name)+"` | ", " | "+size("letsencrypt", name)+" | "+size("letsencrypt-staging", name)+" |\n"
+		found := false
+		for line := range strings.Lines(string(data)) {
+			found = found || strings.HasPrefix(line, begin) && strings.HasSuffix(line, end)
+		}
+		if !found {
+			t.Errorf("no row that begins %q and ends %q", begin, end)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package budget
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -44,7 +45,7 @@ type LimitPlan struct {
 	Key     string   `json:"key"`
 	Modules []string `json:"modules"` // those that spend, the most hungry one first
 	// Capacity are the tokens of our part of the bucket.
-	Capacity    float64 `json:"capacity"`
+	Capacity    int     `json:"capacity"`
 	SpentPerDay float64 `json:"spent_per_day"`
 	GivenPerDay float64 `json:"given_per_day"`
 	// Once are tokens that are spent once beside that: by a pool that is filled, or
@@ -194,17 +195,19 @@ func gather(pairs []config.Pair) []*bucket {
 	return order
 }
 
-// capacity are the tokens of our part.
-func capacity(limit config.Limit, share float64) float64 {
-	if !limit.Shared {
-		share = 1
+// bucketOf is our part of a limit's bucket. Limits and shares that were loaded make
+// one; of others nothing is ever given.
+func bucketOf(limit config.Limit, share float64) Bucket {
+	b, err := NewBucket(limit, share)
+	if err != nil {
+		return Bucket{Interval: math.MaxInt64, Size: 1}
 	}
-	return float64(limit.Count) * share
+	return b
 }
 
 // given is how many tokens of our part come back in a day.
 func given(limit config.Limit, share float64) float64 {
-	return capacity(limit, share) * float64(day) / float64(limit.Period)
+	return float64(day) / float64(bucketOf(limit, share).Interval)
 }
 
 // load is how much of what comes back is spent; above 1 it cannot be kept.
@@ -214,8 +217,9 @@ func (b *bucket) load(share float64) float64 { return b.perDay / given(b.limit, 
 const tolerance = 1e-9
 
 func (b *bucket) plan(target string, share float64) LimitPlan {
+	ours := bucketOf(b.limit, share)
 	p := LimitPlan{
-		Limit: b.limit.Name, Key: b.key, Capacity: capacity(b.limit, share),
+		Limit: b.limit.Name, Key: b.key, Capacity: ours.Size,
 		SpentPerDay: b.perDay, GivenPerDay: given(b.limit, share), Once: b.once,
 	}
 	for _, s := range b.spends {
@@ -225,7 +229,7 @@ func (b *bucket) plan(target string, share float64) LimitPlan {
 	p.Modules = slices.Compact(p.Modules)
 	if p.SpentPerDay > p.GivenPerDay*(1+tolerance) {
 		// What ticks may take of a full bucket, and what flows in meanwhile.
-		p.DryAfter = days(p.Capacity * (1 - reserved) / (p.SpentPerDay - p.GivenPerDay))
+		p.DryAfter = days(float64(ours.Size-ours.Kept) / (p.SpentPerDay - p.GivenPerDay))
 	}
 	return p
 }

@@ -33,10 +33,8 @@ func refuse(name string, t *config.Target, buckets []*bucket, share float64) (li
 		switch {
 		case own[0].onFailure:
 			continue // the ledger holds back what would fail too often
-		case capacity(b.limit, share) >= 1 && b.load(share) <= 1+tolerance:
+		case b.load(share) <= 1+tolerance:
 			continue
-		case b.perDay == 0 && b.once == 0:
-			continue // only started by hand
 		}
 		key := id{b.limit.Name, own[0].module}
 		if worst[key] == nil {
@@ -63,16 +61,12 @@ func ownSpends(b *bucket, target string) []spend {
 func problem(b *bucket, target string, share float64, remedies []Remedy) string {
 	plan := b.plan(target, share)
 	var text strings.Builder
-	if plan.Capacity < 1 {
-		fmt.Fprintf(&text, "a share of %s of %s (%s) is less than one, so that none may ever be spent", number(share), size(b.limit), plan.Limit)
-	} else {
-		spends := "it spends"
-		if who := active(b, target); len(who) > 1 {
-			spends = strings.Join(who, ", ") + " spend"
-		}
-		fmt.Fprintf(&text, "%s %s %s a day of %s, and %s are given (%s): after %s runs would be held back",
-			spends, number(plan.SpentPerDay), plan.Limit, plan.Key, number(plan.GivenPerDay), ours(b.limit, share), about(plan.DryAfter))
+	spends := "it spends"
+	if who := active(b, target); len(who) > 1 {
+		spends = strings.Join(who, ", ") + " spend"
 	}
+	fmt.Fprintf(&text, "%s %s %s a day of %s, and %s are given (%s): after %s runs would be held back",
+		spends, number(plan.SpentPerDay), plan.Limit, plan.Key, number(plan.GivenPerDay), ours(b.limit, share), about(plan.DryAfter))
 	if len(remedies) == 0 {
 		return text.String()
 	}
@@ -103,7 +97,7 @@ func size(limit config.Limit) string {
 
 // ours says what of it is ours.
 func ours(limit config.Limit, share float64) string {
-	if !limit.Shared {
+	if !limit.Shared || share == 1 {
 		return size(limit)
 	}
 	return "a share of " + number(share) + " of " + size(limit)

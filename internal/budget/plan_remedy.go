@@ -57,31 +57,26 @@ func (a *advice) remedies() (list []Remedy) {
 		list = append(list, r)
 	}
 	load := a.load(a.share)
-	whole := capacity(a.limit, a.share) >= 1 // else no pace fits
-	if whole && load > 1+tolerance {
-		if len(active(a.bucket, a.name)) == 1 {
-			least := wholeSeconds(time.Duration(float64(a.spends[0].pair.Interval) * load))
-			add(Remedy{Kind: RemedyInterval, Interval: least}, "an interval of %s or more", exact(least))
-		} else {
-			add(Remedy{Kind: RemedyInterval, Times: upTo(load, 10)}, "intervals %s times as long", number(upTo(load, 10)))
-		}
-		if pool, ok := a.pool(); ok {
-			list = append(list, pool)
-		}
-		count := ceil(load)
-		switch a.limit.Name {
-		case config.LimitCertificatesPerDomain:
-			add(Remedy{Kind: RemedyDomains, Count: count}, "zones of %d registered domains instead of one", count)
-		case config.LimitNewOrders:
-			add(Remedy{Kind: RemedyAccounts, Count: count}, "%d accounts, each with a target of its own, that divide the runs", count)
-		}
+	if len(active(a.bucket, a.name)) == 1 {
+		least := wholeSeconds(time.Duration(float64(a.spends[0].pair.Interval) * load))
+		add(Remedy{Kind: RemedyInterval, Interval: least}, "an interval of %s or more", exact(least))
+	} else {
+		add(Remedy{Kind: RemedyInterval, Times: upTo(load, 10)}, "intervals %s times as long", number(upTo(load, 10)))
+	}
+	if pool, ok := a.pool(); ok {
+		list = append(list, pool)
+	}
+	count := ceil(load)
+	switch a.limit.Name {
+	case config.LimitCertificatesPerDomain:
+		add(Remedy{Kind: RemedyDomains, Count: count}, "zones of %d registered domains instead of one", count)
+	case config.LimitNewOrders:
+		add(Remedy{Kind: RemedyAccounts, Count: count}, "%d accounts, each with a target of its own, that divide the runs", count)
 	}
 	if a.validate() {
 		add(Remedy{Kind: RemedyValidate}, "prober: validate instead of issue, which takes no certificate")
 	}
-	// The least share keeps the pace and is one token at least.
-	least := upTo(max(a.load(1), 1/float64(a.limit.Count)), 100)
-	if a.limit.Shared && a.share < least && least <= 1 {
+	if least := upTo(a.load(1), 100); a.limit.Shared && least <= 1 {
 		add(Remedy{Kind: RemedyShare, Share: least}, "rate_limits: {share: %s}, where others need no more than the rest", number(least))
 	}
 	if staging := stagingOf(a.target); staging != "" {

@@ -10,7 +10,11 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// restAfterFailure is how long an identifier rests after a failed validation.
+	restAfterFailure = 12 * time.Minute
+)
 
 // What buckets are for, where that is nothing with a name.
 const (
@@ -98,17 +102,15 @@ func setSpend(s spend, p *config.Pair, names *config.Names) spend {
 
 // failures is what is spent when all validations fail, of each identifier: it
 // rests after a failure.
-func failures(s spend, names *config.Names) []spend {
+func failures(s spend, names *config.Names) (list []spend) {
 	switch names.Mode {
 	case config.NamesFixed:
-		s.perDay = min(s.perDay, float64(day)/float64(restAfterFailure))
-		domains := make([]string, len(names.List))
-		for i, name := range names.List {
-			// A wildcard is validated as the domain that it is of.
-			domains[i] = strings.TrimPrefix(name, "*.")
+		runs := min(s.perDay, float64(day)/float64(restAfterFailure))
+		for _, c := range costs(s.limit.Name, "", names.List) {
+			s.key, s.perDay = strings.TrimSpace(c.id), runs*float64(c.tokens)
+			list = append(list, s)
 		}
-		slices.Sort(domains)
-		return each(s, slices.Compact(domains))
+		return list
 	case config.NamesPool:
 		s.scope, s.key = s.scope+" "+s.module, "each name of the pool"
 		s.perDay = min(s.perDay/float64(max(1, names.Sets)), float64(day)/float64(restAfterFailure))
@@ -149,11 +151,11 @@ func each(s spend, keys []string) (list []spend) {
 // for the names touches, sorted.
 func registeredDomains(names *config.Names) []string {
 	if names.Mode != config.NamesFixed {
-		return []string{planDomain("name." + names.Zone)}
+		return []string{registeredDomain("name." + names.Zone)}
 	}
 	var keys []string
 	for _, name := range names.List {
-		if key := planDomain(strings.TrimPrefix(name, "*.")); !slices.Contains(keys, key) {
+		if key := registeredDomain(name); !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

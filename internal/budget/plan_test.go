@@ -33,7 +33,7 @@ func plannedAt(preset string, environment config.Environment) planned {
 	return planned{&config.Config{Targets: map[string]*config.Target{"ca": t}, Modules: map[string]*config.Module{}}, t}
 }
 
-func production() planned { return plannedAt("letsencrypt", config.Production) }
+func plannedProduction() planned { return plannedAt("letsencrypt", config.Production) }
 
 // probe adds a module and has it run each interval.
 func (p planned) probe(name string, prober probe.Prober, interval time.Duration, names config.Names) planned {
@@ -71,15 +71,15 @@ func (p planned) plan(t *testing.T) TargetPlan {
 	return plan.Targets[i]
 }
 
-func random() config.Names {
+func randomNames() config.Names {
 	return config.Names{Mode: config.NamesRandom, Zone: "fra.acme-probe.example", Count: 1}
 }
 
-func pool(sets int) config.Names {
+func poolOf(sets int) config.Names {
 	return config.Names{Mode: config.NamesPool, Zone: "fra.acme-probe.example", Count: 1, Sets: sets}
 }
 
-func fixed(list ...string) config.Names { return config.Names{Mode: config.NamesFixed, List: list} }
+func fixedNames(list ...string) config.Names { return config.Names{Mode: config.NamesFixed, List: list} }
 
 // refusal returns that of a limit; nil: there is none.
 func (t *TargetPlan) refusal(limit config.LimitName) *Refusal {
@@ -105,7 +105,7 @@ func (r *Refusal) remedy(kind RemedyKind) *Remedy {
 // TestPlanOfAFleet holds what a monitoring service of eight certificates a minute
 // from four locations at production, and of twenty from five at staging, needs.
 func TestPlanOfAFleet(t *testing.T) {
-	plan := production().share(0.25).issue("issue", 30*time.Second, random()).plan(t)
+	plan := plannedProduction().share(0.25).issue("issue", 30*time.Second, randomNames()).plan(t)
 	domains := plan.refusal(config.LimitCertificatesPerDomain).remedy(RemedyDomains)
 	if domains == nil || domains.Count != 1613 {
 		t.Errorf("domains: %+v, want 1613", domains)
@@ -118,7 +118,7 @@ func TestPlanOfAFleet(t *testing.T) {
 		t.Errorf("%d refusals, want 2: %+v", n, plan.Refusals)
 	}
 
-	plan = plannedAt("letsencrypt-staging", config.Staging).issue("issue", 15*time.Second, random()).plan(t)
+	plan = plannedAt("letsencrypt-staging", config.Staging).issue("issue", 15*time.Second, randomNames()).plan(t)
 	if len(plan.Refusals) != 0 || len(plan.Limits) != 7 {
 		t.Errorf("staging: %+v", plan)
 	}
@@ -127,7 +127,7 @@ func TestPlanOfAFleet(t *testing.T) {
 // TestPlanOfAPool holds how many sets a cadence needs, and how long they take to
 // be there.
 func TestPlanOfAPool(t *testing.T) {
-	plan := production().issue("issue", 5*time.Minute, pool(404)).plan(t)
+	plan := plannedProduction().issue("issue", 5*time.Minute, poolOf(404)).plan(t)
 	if len(plan.Refusals) != 0 {
 		t.Errorf("404 sets: %+v", plan.Refusals)
 	}
@@ -142,29 +142,29 @@ func TestPlanOfAPool(t *testing.T) {
 		t.Errorf("a new set every %.2f h", got)
 	}
 
-	plan = production().issue("issue", 5*time.Minute, pool(403)).plan(t)
+	plan = plannedProduction().issue("issue", 5*time.Minute, poolOf(403)).plan(t)
 	r := plan.refusal(config.LimitCertificatesPerSet)
 	if m := r.remedy(RemedyPool); m == nil || m.Count != 404 || len(plan.Refusals) != 1 {
 		t.Errorf("403 sets: %+v", plan.Refusals)
 	}
 	// Two pools take turns, in proportion to their sizes.
-	plan = production().issue("a", 5*time.Minute, pool(404)).issue("b", 20*time.Minute, pool(101)).plan(t)
+	plan = plannedProduction().issue("a", 5*time.Minute, poolOf(404)).issue("b", 20*time.Minute, poolOf(101)).plan(t)
 	for _, p := range plan.Pools {
 		if weeks := p.FilledAfter.Hours() / 168; math.Abs(weeks-505.0/25) > 0.001 {
 			t.Errorf("%s is full after %.2f weeks", p.Module, weeks)
 		}
 	}
 	// What else is spent of the domain is not there for them.
-	plan = production().issue("a", 5*time.Minute, pool(404)).issue("b", 12*time.Hour, random()).plan(t)
+	plan = plannedProduction().issue("a", 5*time.Minute, poolOf(404)).issue("b", 12*time.Hour, randomNames()).plan(t)
 	if weeks := plan.Pools[0].FilledAfter.Hours() / 168; math.Abs(weeks-404.0/(25-14)) > 0.001 {
 		t.Errorf("beside random names full after %.2f weeks", weeks)
 	}
 	// Sets that come round after the exemption has ended are as good as new ones.
-	plan = production().issue("a", time.Hour, pool(2881)).plan(t)
+	plan = plannedProduction().issue("a", time.Hour, poolOf(2881)).plan(t)
 	if plan.refusal(config.LimitCertificatesPerDomain) == nil {
 		t.Error("a pool that takes longer than 120 days to come round spends nothing")
 	}
-	if plan = production().issue("a", time.Hour, pool(2880)).plan(t); len(plan.Refusals) != 0 {
+	if plan = plannedProduction().issue("a", time.Hour, poolOf(2880)).plan(t); len(plan.Refusals) != 0 {
 		t.Errorf("one of 120 days: %+v", plan.Refusals)
 	}
 }
@@ -176,22 +176,22 @@ func TestPlanRefusals(t *testing.T) {
 		planned
 		want []string // limits of the refusals, and the modules that they name
 	}{
-		{"nothing is spent", production().probe("directory", probe.ProberDirectory, time.Second, config.Names{}), nil},
-		{"random names, seldom", production().issue("issue", 403*time.Minute+12*time.Second, random()), nil},
-		{"random names, too often", production().issue("issue", 403*time.Minute+11*time.Second, random()), []string{"certificates_per_domain issue"}},
-		{"half of a set is ours", production().issue("issue", 67*time.Hour+12*time.Minute, fixed("www.probe.example")), nil},
-		{"more than half", production().issue("issue", 67*time.Hour, fixed("www.probe.example")), []string{"certificates_per_set issue"}},
-		{"two modules, one set", production().issue("a", 100*time.Hour, fixed("a.probe.example", "b.probe.example")).
-			issue("b", 110*time.Hour, fixed("b.probe.example", "a.probe.example")), []string{"certificates_per_set a"}},
-		{"two modules, two sets", production().issue("a", 100*time.Hour, fixed("a.probe.example")).
-			issue("b", 110*time.Hour, fixed("b.probe.example", "a.probe.example")), nil},
-		{"validation takes no certificate", production().probe("validate", probe.ProberValidate, 5*time.Minute, random()), nil},
-		{"orders", production().probe("order", probe.ProberOrder, 35*time.Second, random()), []string{"new_orders order"}},
-		{"orders, just so", production().probe("order", probe.ProberOrder, 36*time.Second, random()), nil},
-		{"only when asked for", production().issue("issue", 0, random()), nil},
-		{"less than one", production().share(0.1).issue("issue", 1000*time.Hour, fixed("www.probe.example")), []string{"certificates_per_set issue"}},
-		{"less than one, of what nobody shares", production().share(0.1).issue("issue", 34*time.Hour, random()), nil},
-		{"no limits are known", plannedAt("zerossl", config.Production).issue("issue", time.Minute, random()), nil},
+		{"nothing is spent", plannedProduction().probe("directory", probe.ProberDirectory, time.Second, config.Names{}), nil},
+		{"random names, seldom", plannedProduction().issue("issue", 403*time.Minute+12*time.Second, randomNames()), nil},
+		{"random names, too often", plannedProduction().issue("issue", 403*time.Minute+11*time.Second, randomNames()), []string{"certificates_per_domain issue"}},
+		{"half of a set is ours", plannedProduction().issue("issue", 67*time.Hour+12*time.Minute, fixedNames("www.probe.example")), nil},
+		{"more than half", plannedProduction().issue("issue", 67*time.Hour, fixedNames("www.probe.example")), []string{"certificates_per_set issue"}},
+		{"two modules, one set", plannedProduction().issue("a", 100*time.Hour, fixedNames("a.probe.example", "b.probe.example")).
+			issue("b", 110*time.Hour, fixedNames("b.probe.example", "a.probe.example")), []string{"certificates_per_set a"}},
+		{"two modules, two sets", plannedProduction().issue("a", 100*time.Hour, fixedNames("a.probe.example")).
+			issue("b", 110*time.Hour, fixedNames("b.probe.example", "a.probe.example")), nil},
+		{"validation takes no certificate", plannedProduction().probe("validate", probe.ProberValidate, 5*time.Minute, randomNames()), nil},
+		{"orders", plannedProduction().probe("order", probe.ProberOrder, 35*time.Second, randomNames()), []string{"new_orders order"}},
+		{"orders, just so", plannedProduction().probe("order", probe.ProberOrder, 36*time.Second, randomNames()), nil},
+		{"only when asked for", plannedProduction().issue("issue", 0, randomNames()), nil},
+		{"a part of one", plannedProduction().share(0.1).issue("issue", 336*time.Hour, fixedNames("www.probe.example")), nil},
+		{"more than a part of one", plannedProduction().share(0.1).issue("issue", 335*time.Hour, fixedNames("www.probe.example")), []string{"certificates_per_set issue"}},
+		{"no limits are known", plannedAt("zerossl", config.Production).issue("issue", time.Minute, randomNames()), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			plan := test.plan(t)
@@ -212,8 +212,8 @@ func TestPlanRefusals(t *testing.T) {
 // TestPlanOfTwoAccounts holds that two targets of one CA have an account each,
 // and their registered domain in common.
 func TestPlanOfTwoAccounts(t *testing.T) {
-	p := production().issue("issue", 7*time.Hour, random())
-	p.probe("order", probe.ProberOrder, 40*time.Second, random())
+	p := plannedProduction().issue("issue", 7*time.Hour, randomNames())
+	p.probe("order", probe.ProberOrder, 40*time.Second, randomNames())
 	second := *p.target
 	p.Targets["second"] = &second
 	plan := p.plan(t)
@@ -234,16 +234,17 @@ func TestPlanOfTwoAccounts(t *testing.T) {
 func TestRemediesFit(t *testing.T) {
 	seen := map[RemedyKind]int{}
 	for i, make := range []func() planned{
-		func() planned { return production().share(0.25).issue("issue", 30*time.Second, random()) },
-		func() planned { return production().issue("issue", 5*time.Minute, random()) },
-		func() planned { return production().issue("issue", 301*time.Second, pool(100)) },
-		func() planned { return production().issue("issue", 50*time.Hour, fixed("a.probe.example")) },
+		func() planned { return plannedProduction().share(0.25).issue("issue", 30*time.Second, randomNames()) },
+		func() planned { return plannedProduction().issue("issue", 5*time.Minute, randomNames()) },
+		func() planned { return plannedProduction().issue("issue", 301*time.Second, poolOf(100)) },
+		func() planned { return plannedProduction().issue("issue", 50*time.Hour, fixedNames("a.probe.example")) },
 		func() planned {
-			return production().share(0.15).issue("issue", time.Hour, fixed("a.probe.example", "192.0.2.1"))
+			return plannedProduction().share(0.15).issue("issue", time.Hour, fixedNames("a.probe.example", "192.0.2.1"))
 		},
-		func() planned { return production().share(0.2).issue("issue", time.Hour, pool(3000)) },
-		func() planned { return production().probe("issue", probe.ProberOrder, 11*time.Second, random()) },
-		func() planned { return production().probe("issue", probe.ProberValidate, 7*time.Second, random()) },
+		func() planned { return plannedProduction().share(0.2).issue("issue", time.Hour, poolOf(3000)) },
+		func() planned { return plannedProduction().probe("issue", probe.ProberOrder, 11*time.Second, randomNames()) },
+		func() planned { return plannedProduction().probe("issue", probe.ProberValidate, 7*time.Second, randomNames()) },
+		func() planned { return plannedProduction().share(0.2).issue("issue", 50*time.Hour, fixedNames("a.probe.example")) },
 	} {
 		p := make()
 		plan := p.plan(t)
@@ -305,16 +306,16 @@ func TestDryAfter(t *testing.T) {
 		limit    config.LimitName
 		interval time.Duration
 	}{
-		{production().issue("issue", 5*time.Minute, random()), config.LimitCertificatesPerDomain, 5 * time.Minute},
-		{production().issue("issue", 30*time.Second, random()), config.LimitNewOrders, 30 * time.Second},
-		{production().issue("issue", 5*time.Hour, fixed("a.probe.example")), config.LimitCertificatesPerSet, 5 * time.Hour},
+		{plannedProduction().issue("issue", 5*time.Minute, randomNames()), config.LimitCertificatesPerDomain, 5 * time.Minute},
+		{plannedProduction().issue("issue", 30*time.Second, randomNames()), config.LimitNewOrders, 30 * time.Second},
+		{plannedProduction().issue("issue", 5*time.Hour, fixedNames("a.probe.example")), config.LimitCertificatesPerSet, 5 * time.Hour},
 	} {
 		plan := test.plan(t)
 		i := slices.IndexFunc(plan.Limits, func(l LimitPlan) bool { return l.Limit == test.limit })
 		limit := plan.Limits[i]
-		tokens, at := limit.Capacity, time.Duration(0)
-		for tokens-1 >= limit.Capacity*reserved {
-			tokens = min(limit.Capacity, tokens-1+limit.GivenPerDay*test.interval.Hours()/24)
+		tokens, at := float64(limit.Capacity), time.Duration(0)
+		for tokens-1 >= float64(limit.Capacity/5) {
+			tokens = min(float64(limit.Capacity), tokens-1+limit.GivenPerDay*test.interval.Hours()/24)
 			at += test.interval
 		}
 		// A run takes a whole token, and is held back as soon as a part of one is missing.
@@ -325,63 +326,17 @@ func TestDryAfter(t *testing.T) {
 	}
 }
 
-// TestDetection holds which module sees what, and when at worst.
-func TestDetection(t *testing.T) {
-	const timeout = 90 * time.Second
-	for _, test := range []struct {
-		name string
-		planned
-		want []Detection
-	}{
-		{"free ones", production().probe("directory", probe.ProberDirectory, 30*time.Second, config.Names{}).probe("account", probe.ProberAccount, time.Minute, config.Names{}), []Detection{
-			{Fault: FaultEdge, Module: "directory", Within: 30*time.Second + timeout},
-			{Fault: FaultDatabase, Module: "account", Within: time.Minute + timeout},
-			{Fault: FaultValidation}, {Fault: FaultSigning},
-		}},
-		{"one that is only asked for", production().issue("issue", 0, random()), []Detection{
-			{Fault: FaultEdge}, {Fault: FaultDatabase}, {Fault: FaultValidation}, {Fault: FaultSigning},
-		}},
-		{"validation and issuance", production().probe("validate", probe.ProberValidate, 5*time.Minute, random()).issue("issue", 8*time.Hour, random()), []Detection{
-			{Fault: FaultEdge, Module: "validate", Within: 5*time.Minute + timeout},
-			{Fault: FaultDatabase, Module: "validate", Within: 5*time.Minute + timeout},
-			{Fault: FaultValidation, Module: "validate", Within: 5*time.Minute + timeout},
-			{Fault: FaultSigning, Module: "issue", Within: 8*time.Hour + timeout},
-		}},
-		{"a pool that is filled, and another probe meanwhile", production().probe("order", probe.ProberOrder, time.Hour, random()).issue("issue", 5*time.Minute, pool(404)), []Detection{
-			{Fault: FaultEdge, Module: "issue", Within: 5*time.Minute + timeout, UntilFilled: time.Hour + timeout},
-			{Fault: FaultDatabase, Module: "issue", Within: 5*time.Minute + timeout, UntilFilled: time.Hour + timeout},
-			{Fault: FaultValidation, Module: "issue", Within: 5*time.Minute + timeout, UntilFilled: 403*time.Minute + 12*time.Second + timeout},
-			{Fault: FaultSigning, Module: "issue", Within: 5*time.Minute + timeout, UntilFilled: 403*time.Minute + 12*time.Second + timeout},
-		}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := test.plan(t).Detection
-			for i := range got {
-				got[i].UntilFilled = got[i].UntilFilled.Round(time.Second)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
-	reuse := production().issue("issue", time.Hour, fixed("a.probe.example"))
-	reuse.Modules["issue"].Issue.Authorization = config.AuthorizationReuse
-	if d := reuse.plan(t).Detection[2]; d.Module != "" {
-		t.Errorf("an authorization that is reused sees validation: %+v", d)
-	}
-}
-
 // TestPlanText holds what people read.
 func TestPlanText(t *testing.T) {
 	var b bytes.Buffer
 	for _, p := range []planned{
-		production().probe("directory", probe.ProberDirectory, 30*time.Second, config.Names{}).
-			probe("validate", probe.ProberValidate, 5*time.Minute, random()).
-			probe("order", probe.ProberOrder, 0, random()).issue("pool", 5*time.Minute, pool(404)),
-		production().share(0.25).issue("issue", 30*time.Second, random()),
-		production().issue("often", 5*time.Minute, random()).issue("fixed", time.Hour, fixed("b.probe.example", "a.probe.example", "2001:db8::1")).issue("small", 5*time.Minute, pool(100)),
-		production().share(0.1).issue("issue", time.Hour, fixed("a.probe.example")),
-		plannedAt("zerossl", config.Production).issue("issue", time.Hour, random()),
+		plannedProduction().probe("directory", probe.ProberDirectory, 30*time.Second, config.Names{}).
+			probe("validate", probe.ProberValidate, 5*time.Minute, randomNames()).
+			probe("order", probe.ProberOrder, 0, randomNames()).issue("pool", 5*time.Minute, poolOf(404)),
+		plannedProduction().share(0.25).issue("issue", 30*time.Second, randomNames()),
+		plannedProduction().issue("often", 5*time.Minute, randomNames()).issue("fixed", time.Hour, fixedNames("b.probe.example", "a.probe.example", "2001:db8::1")).issue("small", 5*time.Minute, poolOf(100)),
+		plannedProduction().share(0.1).issue("issue", time.Hour, fixedNames("a.probe.example")),
+		plannedAt("zerossl", config.Production).issue("issue", time.Hour, randomNames()),
 	} {
 		plan := NewPlan(p.Config)
 		if err := plan.Text(&b); err != nil {

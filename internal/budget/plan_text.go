@@ -102,8 +102,11 @@ func (d *Detection) text() string {
 }
 
 // number writes a number for people: three digits that count, or all before the
-// point.
+// point, or millions.
 func number(x float64) string {
+	if x >= 1e7 {
+		return strconv.FormatFloat(x/1e6, 'f', 0, 64) + " million"
+	}
 	if x >= 100 {
 		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
