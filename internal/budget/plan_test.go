@@ -79,7 +79,9 @@ func poolOf(sets int) config.Names {
 	return config.Names{Mode: config.NamesPool, Zone: "fra.acme-probe.example", Count: 1, Sets: sets}
 }
 
-func fixedNames(list ...string) config.Names { return config.Names{Mode: config.NamesFixed, List: list} }
+func fixedNames(list ...string) config.Names {
+	return config.Names{Mode: config.NamesFixed, List: list}
+}
 
 // refusal returns that of a limit; nil: there is none.
 func (t *TargetPlan) refusal(limit config.LimitName) *Refusal {
@@ -242,9 +244,15 @@ func TestRemediesFit(t *testing.T) {
 			return plannedProduction().share(0.15).issue("issue", time.Hour, fixedNames("a.probe.example", "192.0.2.1"))
 		},
 		func() planned { return plannedProduction().share(0.2).issue("issue", time.Hour, poolOf(3000)) },
-		func() planned { return plannedProduction().probe("issue", probe.ProberOrder, 11*time.Second, randomNames()) },
-		func() planned { return plannedProduction().probe("issue", probe.ProberValidate, 7*time.Second, randomNames()) },
-		func() planned { return plannedProduction().share(0.2).issue("issue", 50*time.Hour, fixedNames("a.probe.example")) },
+		func() planned {
+			return plannedProduction().probe("issue", probe.ProberOrder, 11*time.Second, randomNames())
+		},
+		func() planned {
+			return plannedProduction().probe("issue", probe.ProberValidate, 7*time.Second, randomNames())
+		},
+		func() planned {
+			return plannedProduction().share(0.2).issue("issue", 50*time.Hour, fixedNames("a.probe.example"))
+		},
 	} {
 		p := make()
 		plan := p.plan(t)
