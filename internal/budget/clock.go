@@ -6,7 +6,9 @@ import "time"
 // alone goes on while the machine or the program is stopped, but never backwards:
 // where the wall clock is set back, it goes on at the pace of the monotonic
 // clock. So nothing is booked in a past that would give its tokens back as soon as
-// the wall clock is right again. The zero value has not begun.
+// the wall clock is right again. A process that starts while the wall clock is
+// behind begins where the last one was, since nothing says how long ago that is.
+// The zero value has not begun.
 type clock struct {
 	last time.Duration // on the monotonic clock
 	at   int64         // what it showed then, in nanoseconds since 1970

@@ -1,8 +1,9 @@
-// Package budget keeps us within what a CA allows: so far its pace, the requests
-// per second of one address.
+// Package budget keeps us within what a CA allows: its pace, the requests per
+// second of one address; its rate limits, of which a durable [Ledger] says what we
+// have spent; and the [Plan] of what a configuration will spend of them.
 //
-// It knows numbers and calls. What a request is, and which CA publishes which
-// numbers, it does not know.
+// It knows numbers, names and calls. It makes no request, and which CA publishes
+// which numbers, it is told.
 package budget
 
 import (

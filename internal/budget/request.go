@@ -1,0 +1,180 @@
+package budget
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+)
+
+// What says what a run may do that CAs count.
+type What uint8
+
+// What runs do. A run that issues does the last three.
+const (
+	NewAccount  What = 1 << iota // create the account
+	NewOrder                     // order
+	Validation                   // accept challenges, which may fail
+	Certificate                  // finalize the order
+)
+
+// Request asks for all that a run may spend.
+type Request struct {
+	CA      string   // its directory's URL
+	Account string   // what tells our accounts at the CA apart; without spaces
+	Names   []string // of the order; wildcards as they are ordered
+	// Limits are those in force for the run. None: nothing is asked for.
+	Limits []config.Limit
+	Share  float64 // of the limits that others spend from too; above 0, at most 1
+	What   What
+	// Repeats says that the very same set of names is ordered again and again. The
+	// ledger remembers when such a set had its last certificate.
+	Repeats bool
+	// Confirmation marks a run that is to confirm a failure: it may take the tokens
+	// that others leave.
+	Confirmation bool
+}
+
+// Keys returns the keys that a limit counts the request by.
+func (r *Request) Keys(limit config.LimitName) []Key {
+	list := costs(limit, r.Account, r.Names)
+	keys := make([]Key, len(list))
+	for i, c := range list {
+		keys[i] = Key{r.CA, limit, c.id}
+	}
+	return keys
+}
+
+// setKey is where the ledger remembers the last certificate for the names.
+func setKey(ca string, names []string) Key {
+	return Key{ca, config.LimitCertificatesPerSet, setOf(names)}
+}
+
+// charge is what a request takes from one bucket.
+type charge struct {
+	key    Key
+	bucket Bucket
+	tokens int
+	// look: nothing is taken, but there must be something. CAs look at all limits
+	// when an order is made, also at those that they count later.
+	look bool
+}
+
+// charges returns what the request takes, with nothing for limits from which the
+// set of names is exempt.
+func (r *Request) charges(exempt bool) (list []charge, err error) {
+	for _, limit := range r.Limits {
+		if !slices.Contains(config.LimitNames(), limit.Name) {
+			return nil, fmt.Errorf("there is no limit %q", limit.Name)
+		}
+		bucket, err := NewBucket(limit, r.Share)
+		if err != nil {
+			return nil, err
+		}
+		spends, looks := r.touches(limit.Name)
+		if !spends && !looks || exempt && limit.Exempt {
+			continue
+		}
+		if !spends {
+			bucket.Size, bucket.Kept = limit.Count, 0 // the CA looks at all there is
+		}
+		for _, c := range costs(limit.Name, r.Account, r.Names) {
+			list = append(list, charge{Key{r.CA, limit.Name, c.id}, bucket, c.tokens, !spends})
+		}
+	}
+	return list, nil
+}
+
+// touches says whether a limit counts the request, and whether the CA looks at it.
+func (r *Request) touches(limit config.LimitName) (spends, looks bool) {
+	order := r.What&NewOrder != 0
+	switch limit {
+	case config.LimitNewAccountsPerIP, config.LimitNewAccountsPerNetwork:
+		return r.What&NewAccount != 0, false
+	case config.LimitNewOrders:
+		return order, false
+	case config.LimitFailedValidations, config.LimitConsecutiveFailures:
+		return r.What&Validation != 0, order
+	default:
+		return r.What&Certificate != 0, order
+	}
+}
+
+// Cause says why a request is denied. The list is closed.
+type Cause string
+
+// The causes.
+const (
+	CauseEmpty  Cause = "empty"  // the bucket has too few tokens
+	CauseKept   Cause = "kept"   // what it has is kept for confirmation runs
+	CausePaused Cause = "paused" // the key is paused
+	CauseNever  Cause = "never"  // a full bucket has too few tokens
+)
+
+// Denied says why nothing was reserved. Of several reasons it is the one that
+// lasts longest.
+type Denied struct {
+	Key   Key
+	Cause Cause
+	// At is when the request will be allowed if nothing else is spent until then;
+	// zero: not before somebody changes something.
+	At time.Time
+	// Capacity is the tokens of the full bucket.
+	Capacity int
+}
+
+// String says it in one sentence.
+func (d *Denied) String() string {
+	limit := "rate limit " + string(d.Key.Limit)
+	if d.Key.Limit != config.LimitCertificatesPerSet && d.Key.ID != "" {
+		limit += fmt.Sprintf(" of %q", d.Key.ID)
+	}
+	at := d.At.UTC().Format(time.RFC3339)
+	switch {
+	case d.Cause == CauseNever:
+		return fmt.Sprintf("%s: the run needs more than the %d that a full bucket lets it have", limit, d.Capacity)
+	case d.Cause == CausePaused && d.At.IsZero():
+		return limit + ": paused by the CA until somebody has it lifted"
+	case d.Cause == CausePaused:
+		return fmt.Sprintf("%s: paused until %s", limit, at)
+	case d.Cause == CauseKept:
+		return fmt.Sprintf("%s: what is left of %d is kept for confirmation runs; the next one is due at %s", limit, d.Capacity, at)
+	default:
+		return fmt.Sprintf("%s: all %d are spent; the next one is due at %s", limit, d.Capacity, at)
+	}
+}
+
+// longer reports whether d lasts longer than other, which may be nil.
+func (d *Denied) longer(other *Denied) bool {
+	switch {
+	case other == nil:
+		return true
+	case other.At.IsZero() || d.At.IsZero():
+		return d.At.IsZero() && !other.At.IsZero()
+	}
+	return d.At.After(other.At)
+}
+
+// Reservation is what was taken for a run, until [Ledger.Settle]. It belongs to
+// the run.
+type Reservation struct {
+	charges []charge // without those that only look
+	account string
+	set     Key  // where the certificate is to be remembered
+	repeats bool // whether it is
+	settled bool // guarded by the ledger
+}
+
+// Outcome says what of a reservation was not spent. Zero: all was, as far as
+// anybody knows.
+type Outcome struct {
+	NoAccount     bool // no account was asked for
+	NoOrder       bool // no order was asked for, and so nothing that comes after
+	NoCertificate bool // the order was not finalized, or the CA refused to
+	// Issued: there is a certificate.
+	Issued bool
+	// Valid are the names whose validation succeeded, Untried those whose challenges
+	// were not accepted, each as in the request. All others have failed.
+	Valid, Untried []string
+}
