@@ -72,6 +72,9 @@ type Options struct {
 	// Wrap, if not nil, is put around the CA's handler: faults to inject,
 	// requests to record.
 	Wrap func(http.Handler) http.Handler
+	// Within, if not nil, is put around Pebble's own handler, as a part of the CA:
+	// it sees one request at a time, with the store that Pebble keeps all in.
+	Within func(http.Handler, *db.MemoryStore) http.Handler
 }
 
 // CA is a running CA.
@@ -170,7 +173,11 @@ func pebble(o Options) (http.Handler, []byte, error) {
 	if root == nil {
 		return nil, nil, errors.New("read the issuing root: there is none")
 	}
-	return serialize(front.Handler()), root.PEM(), nil
+	handler := front.Handler()
+	if o.Within != nil {
+		handler = o.Within(handler, store)
+	}
+	return serialize(handler), root.PEM(), nil
 }
 
 // serialize lets one request at a time into next. Pebble needs it: displaying
