@@ -1,5 +1,6 @@
 // Command ca is the demo's ACME CA as a process of its own, for tests: it is
-// as rough as it is told, and can be held up and made to fail while it runs.
+// as rough as it is told, limits its clients as Let's Encrypt does if it is
+// told to, and can be held up and made to fail while it runs.
 //
 // When it is ready it writes one line of JSON to standard output: the URLs of
 // its directory and of its control. It ends when its standard input does, so
@@ -53,6 +54,9 @@ func main() {
 		o.ExternalAccounts[id] = key
 		return nil
 	})
+	var limits, edgeLimits map[string]limit
+	limitsVar(&limits, "limits", "rate limits", limitNames)
+	limitsVar(&edgeLimits, "edge-limits", "limits of the calls of one address, before the CA", edgeKinds)
 	flag.Parse()
 	if !smooth {
 		o.Roughness = rough
@@ -67,22 +71,49 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, stop, o, log, root, issuer); err != nil {
+	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), log: log, root: root, issuer: issuer}
+	if err := run(ctx, stop, o, p); err != nil {
 		fmt.Fprintln(os.Stderr, "ca:", err)
 		os.Exit(1)
 	}
 }
 
+// limitsVar defines a flag for limits with any of names.
+func limitsVar(p *map[string]limit, name, what string, names []string) {
+	usage := fmt.Sprintf(`%s, as [{"name": %q, "count": 3, "period": "10s"}], "burst" if it is not the count; names: %s`,
+		what, names[0], strings.Join(names, ", "))
+	flag.Func(name, usage, func(text string) (err error) {
+		*p, err = readLimits(text, names)
+		return err
+	})
+}
+
+// parts are what is around the CA.
+type parts struct {
+	gate    *gate
+	limiter *limiter
+	edge    *edge
+	log     http.Handler
+	// root and issuer are files to write roots to; empty: none.
+	root, issuer string
+}
+
 // run serves the CA until ctx ends; stop ends it.
-func run(ctx context.Context, stop func(), o ca.Options, log http.Handler, root, issuer string) (err error) {
-	gate := newGate()
-	o.Wrap = func(next http.Handler) http.Handler { return gate.wrap(withDelay(next)) }
+func run(ctx context.Context, stop func(), o ca.Options, p parts) (err error) {
+	o.Wrap = func(next http.Handler) http.Handler { return p.gate.wrap(p.edge.wrap(withDelay(next))) }
+	var settling sync.WaitGroup
+	defer settling.Wait()
+	defer stop()
+	if len(p.limiter.ledger.limits) > 0 {
+		o.Within = p.limiter.wrap
+		settling.Go(func() { p.limiter.run(ctx) })
+	}
 	authority, err := ca.Start(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeSoon(authority.Close)) }()
-	for file, content := range map[string][]byte{root: authority.APIRoot(), issuer: authority.IssuerRoot()} {
+	for file, content := range map[string][]byte{p.root: authority.APIRoot(), p.issuer: authority.IssuerRoot()} {
 		if file == "" {
 			continue
 		}
@@ -97,10 +128,12 @@ func run(ctx context.Context, stop func(), o ca.Options, log http.Handler, root,
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/outage", authority.Outage)
-	mux.HandleFunc("/hold", gate.hold)
-	mux.HandleFunc("POST /release", gate.release)
-	mux.HandleFunc("GET /requests", gate.list)
-	mux.Handle("GET /log", log)
+	mux.HandleFunc("/hold", p.gate.hold)
+	mux.HandleFunc("POST /release", p.gate.release)
+	mux.HandleFunc("GET /requests", p.gate.list)
+	mux.HandleFunc("GET /limits", p.limiter.show(p.edge))
+	mux.HandleFunc("POST /unpause", p.limiter.unpause)
+	mux.Handle("GET /log", p.log)
 	control := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = control.Serve(listener) }() // ends with Shutdown
 	defer func() { err = errors.Join(err, closeSoon(control.Shutdown)) }()
