@@ -249,9 +249,13 @@ func (l *Ledger) exempt(at int64, set Key) bool {
 // Issued returns when a set of names that is ordered again and again last had a
 // certificate; zero: never, or so long ago that it does not count any more.
 func (l *Ledger) Issued(now time.Time, ca string, names []string) time.Time {
+	return l.issuedAt(now, setKey(ca, names))
+}
+
+func (l *Ledger) issuedAt(now time.Time, set Key) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at, set := l.time(now), setKey(ca, names)
+	at := l.time(now)
 	if !l.exempt(at, set) {
 		return time.Time{}
 	}
