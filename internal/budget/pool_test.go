@@ -59,18 +59,26 @@ func (i *issues) next(now time.Time) (Request, *Denied) {
 // issue runs once, and returns the names; nil: it was denied.
 func (i *issues) issue(now time.Time) []string {
 	i.t.Helper()
+	names, _ := i.tick(now)
+	return names
+}
+
+// tick is issue that says why it was denied.
+func (i *issues) tick(now time.Time) ([]string, *Denied) {
+	i.t.Helper()
 	r, denied := i.next(now)
 	if denied != nil {
-		return nil
+		return nil, denied
 	}
 	settle(i.t, i.ledger, now, reserve(i.t, i.ledger, now, r), Outcome{Valid: r.Names, Issued: true})
-	return r.Names
+	return r.Names, nil
 }
 
 // A pool of 404 sets is seeded as fast as half of the domain's certificates let,
 // which takes about 16 weeks, and then keeps a cadence of five minutes. It does so
 // through restarts, and against a CA that counts for itself.
 func TestPoolOf404(t *testing.T) {
+	t.Parallel()
 	i := newIssues(t, 404)
 	domain := published{parts: 25 * int64(24192*time.Second), size: 25, interval: int64(24192 * time.Second), at: begin.UnixNano()}
 	type certificates struct {
@@ -87,22 +95,20 @@ func TestPoolOf404(t *testing.T) {
 		if now.Before(until) {
 			continue
 		}
-		if runs%1000 == 999 || filled != 0 && runs%100 == 0 {
-			i.restart(now)
-		}
-		names := i.issue(now)
+		names, d := i.tick(now)
 		if filled != 0 {
 			afterwards++
 		}
 		if names == nil {
-			_, d := i.next(now)
 			until = d.At
 			if denied++; filled != 0 {
 				t.Fatalf("denied after %v, when the pool is full since %v", elapsed, filled)
 			}
 			continue
 		}
-		runs++
+		if runs++; runs%1000 == 0 || filled != 0 && runs%100 == 0 {
+			i.restart(now)
+		}
 		set := sets[names[0]]
 		if set == nil {
 			if set = (&certificates{published: published{parts: 5 * int64(120960*time.Second), size: 5, interval: int64(120960 * time.Second), at: now.UnixNano()}}); !domain.take(now.UnixNano()) {

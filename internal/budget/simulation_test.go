@@ -107,6 +107,7 @@ func (w *world) run() {
 // Whatever a greedy machine does, whenever it crashes and however its clock is set
 // back and put right again, the CA never denies what the ledger has allowed.
 func TestNeverMoreThanTheCAGives(t *testing.T) {
+	t.Parallel()
 	var allowed, denied int
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestNeverMoreThanTheCAGives(t *testing.T) {
 			size := int64(limit.Count)
 			w.ca = published{parts: size * int64(each), size: size, interval: int64(each), at: begin.UnixNano()}
 			w.start()
-			for range 5000 {
+			for range 3000 {
 				w.step(time.Duration(1+random.IntN(15)) * time.Second)
 				if random.IntN(3) > 0 {
 					w.run()
