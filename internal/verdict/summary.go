@@ -66,9 +66,13 @@ func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 	return clean(s.String(), maxSummary-1) + "."
 }
 
-// host is where it happened: that of the failed call, else of the last one.
+// host is where it happened: that of the failed call, else of the last one; empty
+// where the CA has no part in it.
 func (e *evidence) host() string {
 	call := e.call
+	if call == nil && e.failure.Step == probe.StepPublication {
+		return "" // the detail names the name server
+	}
 	if n := len(e.facts.Calls); call == nil && n > 0 {
 		call = &e.facts.Calls[n-1]
 	}

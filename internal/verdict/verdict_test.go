@@ -38,6 +38,15 @@ func object(step probe.StepName, what string, p *probe.Problem) *probe.Facts {
 	return f
 }
 
+// publication are facts of a record that is not where it has to be, after a call
+// that the CA answered well.
+func publication(kind probe.FailureKind) *probe.Facts {
+	return &probe.Facts{Calls: []probe.Call{directoryCall()}, Failure: &probe.Failure{
+		Step: probe.StepPublication, Kind: kind, Call: -1, Object: "challenge", Identifier: "www.example.org",
+		Detail: "192.0.2.53:53 knows no key probe-fra.", Advice: "give the server the key probe-fra. or correct key_name",
+	}}
+}
+
 // judgement is a verdict without its words.
 type judgement struct {
 	Outcome probe.Outcome
@@ -103,6 +112,13 @@ func TestKinds(t *testing.T) {
 		"no failed one":  {certificate(probe.CheckResult{Check: probe.CheckKey, Passed: true}), failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},
 		"unknown check":  {certificate(probe.CheckResult{Check: "beauty"}), failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},
 		"no certificate": {unreadable, failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},
+
+		"publication refused":     {publication(probe.FailureClient), failure(probe.StepPublication, verdict.PublicationRefused, probe.FaultClient)},
+		"publication unreachable": {publication(probe.FailureLocal), failure(probe.StepPublication, verdict.PublicationUnreachable, probe.FaultLocal)},
+		"publication incomplete":  {publication(probe.FailureTimeout), failure(probe.StepPublication, verdict.PublicationIncomplete, probe.FaultLocal)},
+		"publication canceled":    {publication(probe.FailureCanceled), skipped(probe.StepPublication, verdict.Canceled)},
+		"publication unsupported": {publication(probe.FailureUnsupported), skipped(probe.StepPublication, verdict.Unsupported)},
+		"publication, our disk":   {failed(probe.FailureLocal, probe.StepPublication), failure(probe.StepPublication, verdict.Local, probe.FaultLocal)},
 
 		"unknown kind":      {failed("new", probe.StepOrder, good), failure(probe.StepOrder, verdict.Unclassified, probe.FaultUnknown)},
 		"unknown step":      {failed(probe.FailureLocal, "elsewhere"), failure(probe.StepSetup, verdict.Local, probe.FaultLocal)},
