@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
 	"internal/acmehttp":  {"internal/probe", "config"},
 	"internal/challenge": {"internal/probe", "config"},
+	"internal/dnsclient": {},
 	"internal/verdict":   {"internal/probe", "config"},
 	"internal/metrics":   {"internal/probe", "config"},
 	"internal/waterfall": {"internal/probe"},
