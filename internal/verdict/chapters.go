@@ -49,7 +49,7 @@ var chapters = []chapter{
 			"The exporter's host, or the exporter.",
 			"Read the summary and the log: disk full, read-only or not ours, port taken. Report an internal error."),
 	}},
-	{"A record is not where it has to be", "The zone is at name servers elsewhere, and the CA was not yet asked to look: the record could not be written there, or not every name server has it. The summary of the run says which server said what, and what to do. Removing the record after the run fails for the same reasons; it is tried again until it works or a day is over.", publications},
+	{"A record is not where it has to be", "The zone is at name servers elsewhere, and the CA was not yet asked to look: the record could not be written there, or not every name server has it. The summary of the run says which server said what, and what to do. Removing the record after the run fails for the same reasons; it is tried again for a week.", publications},
 	{"The CA was not reached", "Whether the CA, the path or our own line is down cannot be told from one failed connection, so the fault is unknown. Compare with other targets and other locations.", reaching},
 	{"Reached, and no whole answer", "The connection stood. If the same host has answered another call of the same run, the path to it works and the fault is the CA's; if not, it is unknown.", answering},
 	{"Answered, and wrongly", "", wrong},

@@ -174,6 +174,10 @@ func FuzzJudge(f *testing.F) {
 
 func TestSummaries(t *testing.T) {
 	token := strings.Repeat("Zm9vYmFy", 6)
+	withdrawn := verdict.Judge(&probe.Facts{}, verdict.Context{Prober: probe.ProberIssue, FollowUp: probe.FollowUpWithdrawRecords})
+	if want := "withdraw_records passed."; withdrawn.Summary != want {
+		t.Errorf("%q, want %q", withdrawn.Summary, want)
+	}
 	for want, facts := range map[string]*probe.Facts{
 		"issue passed at acme.example: 1 call.": {Calls: []probe.Call{directoryCall()}},
 		`issue: order failed at acme.example: the CA has an internal error (new-order, HTTP 500, serverInternal: Error creating new order).`: failed(probe.FailureCall, probe.StepOrder,

@@ -30,7 +30,11 @@ func passed(f *probe.Facts, c Context) string {
 			host = " at " + h
 		}
 	}
-	return clean(fmt.Sprintf("%s passed%s: %s", what, host, count(len(f.Calls), "call")), maxSummary-1) + "."
+	calls := ""
+	if n := len(f.Calls); n > 0 { // a follow-up may ask nothing of the CA
+		calls = ": " + count(n, "call")
+	}
+	return clean(what+" passed"+host+calls, maxSummary-1) + "."
 }
 
 func count(n int, what string) string {
