@@ -150,13 +150,13 @@ func TestDocumentation(t *testing.T) {
 	if len(keys) < 50 {
 		t.Errorf("only %d keys are looked for", len(keys))
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|resolvers|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
 		if !keys[m[1]] {
 			t.Errorf("a row for the key `%s`, which there is not", m[1])
 		}
 	}
 	for _, s := range Presets() {
-		row := "| `" + s.Name + "` | " + s.CA + " | " + s.DirectoryURL + " | " + string(s.Environment) + " |"
+		row := "| `" + s.Name + "` | " + s.CA + " | " + s.DirectoryURL + " | " + string(s.Environment) + " | " + s.IssuerDomainName + " |"
 		if !strings.Contains(text, row) {
 			t.Errorf("no row that begins %s", row)
 		}
