@@ -140,6 +140,24 @@ func TestObserveFailure(t *testing.T) {
 	}
 }
 
+// A status counts under its number where the call has it: one that no call of the
+// kind is answered with would be a series for each of the others.
+func TestCodes(t *testing.T) {
+	for _, tt := range []struct {
+		call   probe.CallName
+		status int
+		want   string
+	}{
+		{probe.CallOrder, 200, "200"}, {probe.CallOrder, 403, "403"}, {probe.CallOrder, 504, "504"}, {probe.CallOrder, 418, "other"},
+		{probe.CallNewOrder, 201, "201"}, {probe.CallNewAccount, 201, "201"}, {probe.CallFinalize, 201, "other"}, {probe.CallNewNonce, 201, "other"},
+		{probe.CallNewNonce, 204, "204"}, {probe.CallNewOrder, 204, "other"},
+	} {
+		if got := code(&probe.Call{Name: tt.call, Status: tt.status}); got != tt.want {
+			t.Errorf("%s %d is %q, want %q", tt.call, tt.status, got, tt.want)
+		}
+	}
+}
+
 func TestObserveSkipped(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
@@ -178,10 +196,78 @@ func TestObserveFollowUp(t *testing.T) {
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=success}": 0,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=failure}": 1,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=skipped}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=success}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=failure}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=skipped}": 0,
 	})
 	got := values(t, reg)
 	if got["acme_request_duration_seconds{call=deactivate-authz}"] != 1 || got["acme_requests_total{call=deactivate-authz,code=200}"] != 1 {
 		t.Error("the follow-up's call is not counted")
+	}
+}
+
+// A publication is a step with a time of its own: the run is longer for it, the
+// validators are not the later, and that nobody came to us says nothing.
+func TestObservePublication(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	r := elsewhere(issuing, "1", start.Add(time.Minute))
+	m.Observe(r)
+	sum := func(family, step string) float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0.0
+		for _, f := range families {
+			for _, metric := range f.Metric {
+				for _, l := range metric.Label {
+					if f.GetName() == family && (l.GetValue() == step || step == "") {
+						total += metric.GetHistogram().GetSampleSum()
+						break
+					}
+				}
+			}
+		}
+		return total
+	}
+	if got := sum("acme_step_duration_seconds", "publication"); got != 0.7 {
+		t.Errorf("published for %v s, want 0.7", got)
+	}
+	if got := sum("acme_step_duration_seconds", "validation"); got != 0.3 {
+		t.Errorf("two validations took %v s, want 0.3", got)
+	}
+	if got := values(t, reg, "acme_validation_networks"); len(got) != 0 {
+		t.Errorf("nobody counted the validators, yet %v", got)
+	}
+	// An alias that leads into our own zone: they come to us, after the challenge.
+	r = elsewhere(issuing, "1", start.Add(2*time.Minute))
+	accepted, _ := r.Accepted()
+	r.Visits = []probe.Visit{
+		{At: accepted - 300*ms, Challenge: probe.DNS01, Identifier: "a.example", Family: probe.IPv4, Network: 1, Asked: "TXT", OK: true},
+		{At: accepted + 200*ms, Challenge: probe.DNS01, Identifier: "a.example", Family: probe.IPv4, Network: 2, Asked: "TXT", OK: true},
+	}
+	before := sum("acme_validation_first_request_delay_seconds", "ip4")
+	m.Observe(r)
+	if got := sum("acme_validation_first_request_delay_seconds", "ip4") - before; got < 0.199 || got > 0.201 {
+		t.Errorf("the first validator came after %v s, want 0.2", got)
+	}
+	want(t, reg, map[string]float64{"acme_validation_networks{family=ip4}": 2, "acme_validation_networks{family=ip6}": 0})
+}
+
+func TestObserveWithdrawal(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	f := followUp(issuing, "1", start)
+	f.FollowUp, f.Calls = probe.FollowUpWithdrawRecords, nil
+	f.Steps = []probe.Step{{Name: probe.StepPublication, OK: true, Duration: 20 * ms}}
+	m.Observe(f)
+	if got := values(t, reg)["acme_follow_ups_total{kind=withdraw_records,outcome=success}"]; got != 1 {
+		t.Errorf("%v withdrawals, want 1", got)
+	}
+	if got := values(t, reg, "acme_step_duration_seconds"); len(got) != 0 {
+		t.Errorf("a follow-up's step is counted: %v", got)
 	}
 }
 
