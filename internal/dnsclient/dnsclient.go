@@ -5,9 +5,8 @@
 package dnsclient
 
 import (
-	"context"
-	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -22,7 +21,8 @@ type Client struct {
 	// Port is that of authoritative servers; 0: 53.
 	Port uint16
 	// Timeout is for one exchange; 0: 3 s. One over TCP because the answer was
-	// truncated has as much again.
+	// truncated has as much again; an update has five times as much, since the server
+	// stores it before it answers.
 	Timeout time.Duration
 }
 
@@ -46,54 +46,25 @@ type Key struct {
 	Secret    string // base64
 }
 
-var errLater = errors.New("not written yet")
+// String leaves out the secret.
+func (k Key) String() string { return "key " + k.Name + " (" + k.Algorithm + ")" }
 
-// Exchange sends m to server, ip:port or host:port, and returns the answer: over
-// UDP, and again over TCP if that was truncated. It gives m's copy an id of its
-// own; an answer has that id and the question of m, whatever its RCODE. A signed
-// message belongs to [Client.Update].
-func (c *Client) Exchange(_ context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
-	return nil, errLater
+// GoString leaves out the secret.
+func (k Key) GoString() string { return k.String() }
+
+const defaultTimeout = 3 * time.Second
+
+func (c *Client) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return defaultTimeout
+	}
+	return c.Timeout
 }
 
-// Resolve asks the resolvers for the records of name, with recursion. The answer's
-// RCODE is NOERROR or NXDOMAIN; where no resolver gave one of these, the error says
-// what each did.
-func (c *Client) Resolve(_ context.Context, name string, qtype uint16) (*dns.Msg, error) {
-	return nil, errLater
+// plain returns a name of the wire in lower case and without the final dot.
+func plain(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
+
+// beneath reports whether name is zone or a name beneath it, both plain.
+func beneath(name, zone string) bool {
+	return zone == "" || name == zone || strings.HasSuffix(name, "."+zone)
 }
-
-// Zone returns the zone that holds name, with its authoritative servers and their
-// addresses, all as the resolvers say. It asks them for name itself: that name does
-// not exist is then known to their caches for a while.
-func (c *Client) Zone(_ context.Context, name string) (Zone, error) { return Zone{}, errLater }
-
-// Update sends m, an update of the zone in its question (dns.Msg.SetUpdate), signed
-// with key, to server, host:port, over TCP. It returns nil when the server says, in
-// an answer that is signed with the key, that it has done all of it. A server that
-// refused makes an [*UpdateError].
-func (c *Client) Update(_ context.Context, server string, key Key, m *dns.Msg) error {
-	return errLater
-}
-
-// UpdateError is a name server's refusal to update a zone.
-type UpdateError struct {
-	Server string // as it was given
-	Zone   string // without the final dot
-	Rcode  int    // RFC 2136 §2.2; not 0
-	// TSIGError is RFC 8945's: dns.RcodeBadSig, -BadKey, -BadTime …; 0: none.
-	TSIGError int
-	// Skew is by how much the server's clock is ahead of ours, at dns.RcodeBadTime;
-	// 0: it did not say.
-	Skew time.Duration
-}
-
-// Error names the server, the zone and what was answered.
-func (e *UpdateError) Error() string { return "" }
-
-// NewTXT returns the TXT record of owner with the text value, of any length: its
-// strings of at most 255 bytes are to be joined (RFC 7208 §3.3). ttl is in seconds.
-func NewTXT(owner, value string, ttl uint32) *dns.TXT { return nil }
-
-// Text returns the strings of a TXT record, joined and without escapes.
-func Text(rr *dns.TXT) string { return "" }
