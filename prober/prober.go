@@ -44,6 +44,7 @@ var probers = map[probe.Prober]prober{
 // followUps are the code behind each kind of follow-up.
 var followUps = map[probe.FollowUpKind]prober{
 	probe.FollowUpDeactivateAuthz: followDeactivateAuthz,
+	probe.FollowUpWithdrawRecords: followWithdrawRecords,
 }
 
 // A prober does one run. Every error it returns is a *failure.
