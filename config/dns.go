@@ -136,8 +136,8 @@ func (c *Config) unreadZones(ps *problems) bool {
 	if d := c.Responders.DNS; d != nil && len(d.Zones) == 0 {
 		return true
 	}
-	return ps.isBroken(at.key("dns")) || ps.unread(at.keys("dns", "zones")) || ps.unread(at.key("dns_updates")) ||
-		ps.unread(at.key("dns_aliases")) || slices.Contains(c.Responders.zones(), "")
+	return ps.unread(at.keys("dns", "zones")) || ps.unread(at.key("dns_updates")) || ps.unread(at.key("dns_aliases")) ||
+		slices.Contains(c.Responders.zones(), "")
 }
 
 // whereZones returns "file:line:column" of the first list of zones.
