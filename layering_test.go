@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/metrics",
 		"internal/runner", "internal/state", "internal/verdict", "internal/waterfall", "internal/web",
 	},
+	"internal/online": {"internal/probe", "config", "internal/dnsclient"},
 	"internal/fakeca": {"internal/probe"},
 }
 
@@ -41,6 +42,8 @@ var rooms = map[string][]string{
 var testRooms = map[string][]string{
 	"":       {"internal/probe", "config", "internal/metrics", "internal/verdict"},
 	"prober": {"internal/verdict", "internal/challenge"},
+	// Its worlds have our own responders in them.
+	"internal/online": {"internal/challenge"},
 }
 
 // foreign are modules that belong to the tests' and the tools' own modules.
