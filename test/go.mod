@@ -10,6 +10,7 @@ replace (
 require (
 	github.com/acme-exporter/acme_exporter v0.0.0-00010101000000-000000000000
 	github.com/acme-exporter/acme_exporter/examples/demo v0.0.0-00010101000000-000000000000
+	github.com/miekg/dns v1.1.73
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.73.1
 	golang.org/x/sys v0.49.0
@@ -24,7 +25,6 @@ require (
 	github.com/jpillora/backoff v1.0.0 // indirect
 	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
 	github.com/letsencrypt/pebble/v2 v2.10.1 // indirect
-	github.com/miekg/dns v1.1.73 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/mwitkow/go-conntrack v0.0.0-20190716064945-2f068394615f // indirect
 	github.com/pandatix/go-abnf v0.5.3 // indirect
