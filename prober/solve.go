@@ -192,6 +192,9 @@ func (r *run) validate(ctx context.Context, o *order, tasks []*task) error {
 		// The CA validated while we waited for its answer, as step-ca does. The
 		// authorization is the one to say so.
 		_, t.retryAfter, err = l.look(ctx, t)
+		if l.cut(ctx, err) {
+			return nil // who waits for it says that the time was over
+		}
 		return err
 	})
 	if err != nil {
