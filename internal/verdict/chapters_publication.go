@@ -6,7 +6,7 @@ var local = []probe.Fault{probe.FaultLocal}
 
 var publications = []ReasonDoc{
 	failure(PublicationRefused, client, "the configuration and the zone elsewhere do not go together",
-		"The server refused the update (`NOTAUTH`, `NOTZONE`, `REFUSED`, or the key's `BADKEY`, `BADSIG`, `BADTIME`), a CNAME that is to lead into one of our zones leads elsewhere or is missing, name servers contradict each other, or a standing record is missing or another one's.",
+		"The server refused the update (`NOTAUTH`, `NOTZONE`, `REFUSED`, or the key's `BADKEY`, `BADSIG`, `BADTIME`), a CNAME that is to lead into one of our zones leads elsewhere or is missing, name servers contradict each other or do not serve the zone, the key's secret cannot be read, or a standing record is missing or another one's.",
 		"The configuration's, or the zone's. The CA was not put to the test.",
 		"Read the summary of the run: it names the key, the permission or the record. After that `acme_exporter check config --online` tries it without the CA."),
 	failure(PublicationUnreachable, local, "a name server of the zone could not be asked",
