@@ -28,13 +28,21 @@ func (c *checker) checkCAA(ctx context.Context, t *topic, p *config.Pair, o *ord
 	if own := p.Target.IssuerDomainName; len(asker.identities) == 0 && own != "" {
 		asker.identities = []string{own}
 	}
-	domains, refused := 0, 0
+	domains, refused := 0, 0  // refused: or not known
 	told := map[string]bool{} // many names may stand below one set
 	for _, n := range list {
 		if n.ip.IsValid() {
 			continue // CAA is about domains
 		}
 		domains++
+		if place, zone := c.Config.Responders.Place(n.text); place == config.PlaceResponder && c.isLost(zone) {
+			refused++
+			if !told[zone] {
+				told[zone] = true
+				t.warn("CAA records of names in %s were not looked up: nobody is led there yet", zone)
+			}
+			continue
+		}
 		at, records, err := c.caaFor(ctx, n.text)
 		if err != nil {
 			refused++
@@ -61,6 +69,14 @@ func (c *checker) checkCAA(ctx context.Context, t *topic, p *config.Pair, o *ord
 	default:
 		t.ok("no CAA record forbids %s to issue", strings.Join(asker.identities, ", "))
 	}
+}
+
+// isLost reports whether nobody is led to a zone of ours. Its names are not asked
+// for: that they do not exist would stay in the resolvers' caches for a while.
+func (c *checker) isLost(zone string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost[zone]
 }
 
 // tellCAA tells of a set of CAA records that forbids what the pair wants; mend:
@@ -110,9 +126,9 @@ func (c *checker) caaFor(ctx context.Context, name string) (at string, records [
 // caa returns the CAA records at a name, without those above it. It asks once for
 // each name.
 func (c *checker) caa(ctx context.Context, name string) ([]*dns.CAA, error) {
-	c.caaMu.Lock()
+	c.mu.Lock()
 	seen, ok := c.caaSeen[name]
-	c.caaMu.Unlock()
+	c.mu.Unlock()
 	if ok {
 		return seen.records, seen.err
 	}
@@ -125,11 +141,8 @@ func (c *checker) caa(ctx context.Context, name string) ([]*dns.CAA, error) {
 			}
 		}
 	}
-	c.caaMu.Lock()
-	defer c.caaMu.Unlock()
-	if c.caaSeen == nil {
-		c.caaSeen = make(map[string]caaAnswer)
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.caaSeen[name] = seen
 	return seen.records, seen.err
 }

@@ -103,10 +103,15 @@ type Options struct {
 // finding, for one at a time, in an order that depends on the configuration
 // alone, and returns when all is told and ended.
 func Check(ctx context.Context, o Options, report func(Finding)) {
-	c := &checker{Options: o, pairs: o.Config.Pairs(), directories: make(map[string]*probe.Directory)}
+	c := &checker{
+		Options: o, pairs: o.Config.Pairs(), directories: make(map[string]*probe.Directory),
+		lost: make(map[string]bool), caaSeen: make(map[string]caaAnswer),
+	}
 	c.readDirectories(ctx)
 	c.open()
 	defer c.close(ctx)
+	// What comes later looks for no name in a zone that nobody is led to.
+	c.work(ctx, c.zones(), report)
 	c.work(ctx, c.topics(), report)
 }
 
@@ -122,7 +127,9 @@ type checker struct {
 
 	dns, http, alpn opened
 
-	caaMu sync.Mutex // guards caaSeen
+	mu sync.Mutex // guards what follows
+	// lost are the zones of ours to which the world is not led.
+	lost map[string]bool
 	// caaSeen are the CAA records at each name that was asked for.
 	caaSeen map[string]caaAnswer
 }
@@ -159,18 +166,24 @@ func (c *checker) work(ctx context.Context, topics []*topic, report func(Finding
 	working.Wait()
 }
 
-// topics lists everything that there is to check.
+// zones lists the zones of ours.
+func (c *checker) zones() []*topic {
+	var topics []*topic
+	if d := c.Config.Responders.DNS; d != nil {
+		for _, zone := range d.Zones {
+			topics = append(topics, &topic{name: "zone " + zone, check: func(ctx context.Context, t *topic) { c.checkZone(ctx, t, zone) }})
+		}
+	}
+	return topics
+}
+
+// topics lists everything else that there is to check.
 func (c *checker) topics() []*topic {
 	var topics []*topic
 	add := func(name string, check func(context.Context, *topic)) {
 		topics = append(topics, &topic{name: name, check: check})
 	}
 	r := &c.Config.Responders
-	if r.DNS != nil {
-		for _, zone := range r.DNS.Zones {
-			add("zone "+zone, func(ctx context.Context, t *topic) { c.checkZone(ctx, t, zone) })
-		}
-	}
 	if r.HTTP != nil {
 		add("responders.http", c.checkHTTP)
 	}

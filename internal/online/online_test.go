@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 
@@ -104,6 +105,15 @@ func check(t *testing.T, archive *txtar.Archive) string {
 	if left := s.left(); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, zone := range s.unasked {
+		for _, name := range w.asked {
+			if dns.IsSubDomain(zone+".", name) {
+				t.Errorf("the resolver was asked for %s", name)
+			}
+		}
+	}
 	return steady(said.String(), ports)
 }
 
@@ -153,8 +163,10 @@ func number(t *testing.T, port string) uint16 {
 //	locate NAME ALIAS
 //	publish NAME KIND    records of this name cannot be had
 //	withdraw NAME KIND
+//	unasked ZONE         no resolver may be asked for a name there
 type settings struct {
 	denied      bool
+	unasked     []string
 	accounts    map[string]string
 	directories map[string]*probe.Directory
 	aliases     map[string]string
@@ -186,6 +198,8 @@ func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, ports
 			s.aliases[words[1]] = words[2]
 		case "publish", "withdraw":
 			s.failures[words[0]+" "+words[1]] = probe.FailureKind(words[2])
+		case "unasked":
+			s.unasked = append(s.unasked, words[1])
 		case "directory":
 			s.directories[words[1]] = newDirectory(words[2:])
 		default:

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,9 @@ type world struct {
 	// in special.
 	zones   map[string][]dns.RR
 	special map[string]map[string][]dns.RR
+
+	mu    sync.Mutex // guards asked
+	asked []string   // names that the resolver was asked for
 }
 
 // newWorld serves the files ZONE.zone and HOST/ZONE.zone of an archive until the
@@ -201,6 +205,9 @@ func (w *world) authority(host string) dns.HandlerFunc {
 func (w *world) resolve(to dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg).SetReply(q)
 	m.RecursionAvailable = true
+	w.mu.Lock()
+	w.asked = append(w.asked, q.Question[0].Name)
+	w.mu.Unlock()
 	for name, qtype := strings.ToLower(q.Question[0].Name), q.Question[0].Qtype; name != ""; {
 		records, cut, ok := find(w.zones, name, qtype)
 		switch {

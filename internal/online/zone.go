@@ -27,6 +27,9 @@ func (c *checker) checkZone(ctx context.Context, t *topic, zone string) {
 		led = c.checkNameserver(ctx, t) && led
 	}
 	if !led {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.lost[zone] = true
 		return
 	}
 	seen := c.checkHosts(ctx, t, zone)
