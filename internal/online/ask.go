@@ -20,11 +20,12 @@ const (
 	ttlHost       = 300
 )
 
-// through asks one resolver. The error is of the way there, or an *rcodeError.
-func (c *checker) through(ctx context.Context, resolver, name string, qtype uint16) ([]dns.RR, error) {
+// through has a client ask one resolver. The error is of the way there, or an
+// *rcodeError.
+func through(ctx context.Context, client *dnsclient.Client, resolver, name string, qtype uint16) ([]dns.RR, error) {
 	q := dnsclient.NewQuery(name, qtype)
 	q.RecursionDesired = true
-	m, err := c.DNS.Exchange(ctx, resolver, q)
+	m, err := client.Exchange(ctx, resolver, q)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (c *checker) checkCAA(ctx context.Context, t *topic, p *config.Pair, o *ord
 			refused++
 			if !told[zone] {
 				told[zone] = true
-				t.warn("CAA records of names in %s were not looked up: nobody is led there yet", zone)
+				t.warn("CAA records of names in %s were not looked up: nobody gets there yet", zone)
 			}
 			continue
 		}
@@ -71,7 +71,7 @@ func (c *checker) checkCAA(ctx context.Context, t *topic, p *config.Pair, o *ord
 	}
 }
 
-// isLost reports whether nobody is led to a zone of ours. Its names are not asked
+// isLost reports whether nobody gets to a zone of ours. Its names are not asked
 // for: that they do not exist would stay in the resolvers' caches for a while.
 func (c *checker) isLost(zone string) bool {
 	c.mu.Lock()

@@ -9,6 +9,7 @@
 package online
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -27,6 +28,7 @@ const (
 	closeTimeout   = 5 * time.Second  // to end what a check began
 	maxTopics      = 8                // at work at the same time
 	maxText        = 800              // bytes of one finding's text
+	usualPatience  = 15 * time.Second
 	connectTimeout = 10 * time.Second // to reach a responder of ours, and be answered
 )
 
@@ -83,7 +85,7 @@ type Reading struct {
 }
 
 // Options are a configuration and what it takes to check it. All fields but the
-// last two must be set.
+// last three must be set.
 type Options struct {
 	Config  *config.Config
 	DNS     *dnsclient.Client
@@ -97,6 +99,10 @@ type Options struct {
 	Account func(target string) string
 	// HTTPPort and TLSPort are where validators look for our responders; 0: 80 and 443.
 	HTTPPort, TLSPort uint16
+	// Patience is how long to wait for a resolver that asks our own name server, and
+	// may get no answer there;
+	// 0: 15 s.
+	Patience time.Duration
 }
 
 // Check checks a configuration that has no mistakes. It calls report for each
@@ -107,10 +113,13 @@ func Check(ctx context.Context, o Options, report func(Finding)) {
 		Options: o, pairs: o.Config.Pairs(), directories: make(map[string]*probe.Directory),
 		lost: make(map[string]bool), caaSeen: make(map[string]caaAnswer),
 	}
+	patient := *o.DNS
+	patient.Timeout = cmp.Or(o.Patience, usualPatience)
+	c.patient = &patient
 	c.readDirectories(ctx)
 	c.open()
 	defer c.close(ctx)
-	// What comes later looks for no name in a zone that nobody is led to.
+	// What comes later looks for no name in a zone that nobody gets to.
 	c.work(ctx, c.zones(), report)
 	c.work(ctx, c.topics(), report)
 }
@@ -118,7 +127,8 @@ func Check(ctx context.Context, o Options, report func(Finding)) {
 // checker is one check of one configuration.
 type checker struct {
 	Options
-	pairs []config.Pair
+	pairs   []config.Pair
+	patient *dnsclient.Client // DNS, with patience
 	// readings are of each target's directory, over the protocols that its pairs
 	// use; directories has the first that could be read. Both are set before the
 	// topics are worked on.
@@ -128,7 +138,7 @@ type checker struct {
 	dns, http, alpn opened
 
 	mu sync.Mutex // guards what follows
-	// lost are the zones of ours to which the world is not led.
+	// lost are the zones of ours to which the world does not get.
 	lost map[string]bool
 	// caaSeen are the CAA records at each name that was asked for.
 	caaSeen map[string]caaAnswer

@@ -1,6 +1,7 @@
 package online_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
@@ -58,7 +59,7 @@ func TestCheck(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(string(golden.Data), got); diff != "" {
+			if diff := gocmp.Diff(string(golden.Data), got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -85,7 +86,7 @@ func check(t *testing.T, archive *txtar.Archive) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSettings(t, archive, cfg, ports)
+	s := newSettings(t, archive, cfg, w, ports)
 	var said strings.Builder
 	online.Check(t.Context(), online.Options{
 		Config:    cfg,
@@ -96,6 +97,7 @@ func check(t *testing.T, archive *txtar.Archive) string {
 		Account:   func(target string) string { return s.accounts[target] },
 		HTTPPort:  number(t, ports["HTTPPORT"]),
 		TLSPort:   number(t, ports["TLSPORT"]),
+		Patience:  cmp.Or(s.patience, time.Minute),
 	}, func(f online.Finding) {
 		fmt.Fprintf(&said, "%s %s: %s\n", f.Status, f.Topic, f.Text)
 		if len(f.Records) > 0 {
@@ -156,6 +158,8 @@ func number(t *testing.T, port string) uint16 {
 //
 //	running              an exporter of this configuration runs
 //	denied               our responders may not listen
+//	taken                somebody else has the port of our name server
+//	silent               the resolver says nothing where it gets no answer
 //	foreign              somebody else answers at HTTPPORT and TLSPORT
 //	redirect             a web server at HTTPPORT leads elsewhere, nobody listens at TLSPORT
 //	account TARGET URL
@@ -167,6 +171,7 @@ func number(t *testing.T, port string) uint16 {
 type settings struct {
 	denied      bool
 	unasked     []string
+	patience    time.Duration // 0: a minute
 	accounts    map[string]string
 	directories map[string]*probe.Directory
 	aliases     map[string]string
@@ -176,7 +181,7 @@ type settings struct {
 	written []string
 }
 
-func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, ports map[string]string) *settings {
+func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, w *world, ports map[string]string) *settings {
 	t.Helper()
 	s := &settings{accounts: map[string]string{}, directories: map[string]*probe.Directory{}, aliases: map[string]string{}, failures: map[string]probe.FailureKind{}}
 	for line := range strings.Lines(string(section(t, archive, "settings").Data)) {
@@ -188,6 +193,12 @@ func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, ports
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = r.Close(context.Background()) })
+		case "taken":
+			serveDNS(t, &dns.Server{Addr: net.JoinHostPort(ourHost, ports["DNSPORT"]), Net: "udp", Handler: dns.HandlerFunc(func(to dns.ResponseWriter, q *dns.Msg) {
+				_ = to.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeRefused))
+			})})
+		case "silent":
+			w.silent, s.patience = true, time.Second
 		case "denied":
 			s.denied = true
 		case "foreign", "redirect":

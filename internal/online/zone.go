@@ -2,7 +2,6 @@ package online
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/dnsclient"
-	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // checkZone checks a zone of ours. Where the world is not led to us, what comes
@@ -26,19 +24,21 @@ func (c *checker) checkZone(ctx context.Context, t *topic, zone string) {
 	if !beneath(r.Nameserver, zone) {
 		led = c.checkNameserver(ctx, t) && led
 	}
-	if !led {
+	var seeing []string
+	if led {
+		seeing = c.checkHosts(ctx, t, zone)
+	}
+	if len(seeing) == 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.lost[zone] = true
 		return
 	}
-	seen := c.checkHosts(ctx, t, zone)
 	switch {
-	case !seen:
 	case c.dns.taken():
 		c.checkSOA(ctx, t, zone)
 	case c.dns.err == nil:
-		c.checkRoundTrip(ctx, t, zone)
+		c.checkRoundTrip(ctx, t, zone, seeing)
 	}
 }
 
@@ -213,126 +213,4 @@ func (c *checker) checkNameserver(ctx context.Context, t *topic) bool {
 	}
 	t.missing(holder, hostRecords(r.Nameserver, r.Addresses, ttlDelegation), "its name server, %s, has no address", r.Nameserver)
 	return false
-}
-
-// checkHosts asks each resolver for the addresses of a random name; false: no
-// resolver gets an answer from the zone.
-func (c *checker) checkHosts(ctx context.Context, t *topic, zone string) bool {
-	want := c.Config.Responders.DNS.Addresses
-	var seen []string // resolvers that see what they should
-	answered, failed := false, false
-	for _, resolver := range c.Config.Resolvers {
-		var got []netip.Addr
-		var err error
-		host := randomLabel() + "." + zone
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			var rrs []dns.RR
-			if rrs, err = c.through(ctx, resolver, host, qtype); err != nil {
-				break
-			}
-			got = append(got, addresses(rrs, "")...)
-		}
-		switch {
-		case err != nil:
-			failed = c.unseen(t, resolver, zone, err) || failed
-			continue
-		case len(without(got, want)) > 0 || len(without(want, got)) > 0:
-			failed = true
-			t.wrong("the resolver %s sees the addresses %s at a random name, and responders.dns.addresses are %s: somebody else answers for the zone, or the exporter that runs has another configuration",
-				resolver, listed(got), listed(want))
-		default:
-			seen = append(seen, resolver)
-		}
-		answered = true
-	}
-	switch {
-	case len(seen) > 0:
-		t.ok("a random name has %s, as %s sees it", listed(want), strings.Join(seen, ", "))
-	case !answered && !failed:
-		t.wrong("no resolver answers: nothing is known of how the world sees the zone: name others in resolvers")
-	}
-	return answered
-}
-
-// unseen tells of a resolver that has no answer for a name of the zone. It returns
-// whether the zone is to blame, and not the way to the resolver.
-func (c *checker) unseen(t *topic, resolver, zone string, err error) bool {
-	code, is := errors.AsType[*rcodeError](err)
-	if !is {
-		t.warn("the resolver %s cannot be asked: %s", resolver, err)
-		return false
-	}
-	switch {
-	case code.rcode == dns.RcodeNameError:
-		t.wrong("the resolver %s says that a name beneath %s does not exist: an answer of before the delegation, which it forgets in time, or not ours", resolver, zone)
-	case c.dns.responder == nil || c.dns.err != nil:
-		t.wrong("the resolver %s gets no answer from the name server of %s (%s): start the exporter, and let UDP and TCP to port 53 of %s in from everywhere", resolver, zone, code, c.Config.Responders.DNS.Nameserver)
-	default:
-		t.wrong("the resolver %s gets no answer from the name server of %s (%s), for which %s was open: let UDP and TCP to port 53 of %s in from everywhere",
-			resolver, zone, code, c.Config.Responders.DNS.ListenAddress, c.Config.Responders.DNS.Nameserver)
-	}
-	return true
-}
-
-// checkRoundTrip presents a challenge and asks each resolver for its record.
-func (c *checker) checkRoundTrip(ctx context.Context, t *topic, zone string) {
-	challenge := newChallenge(probe.DNS01, randomLabel()+"."+zone)
-	withdraw, err := c.dns.responder.Present(ctx, challenge)
-	if err != nil {
-		t.wrong("our responder takes no challenge: %s", err)
-		return
-	}
-	defer withdraw()
-	var seen []string
-	for _, resolver := range c.Config.Resolvers {
-		rrs, err := c.through(ctx, resolver, challenge.Record.Name, dns.TypeTXT)
-		switch {
-		case err != nil:
-			c.unseen(t, resolver, zone, err)
-		case !slices.ContainsFunc(rrs, func(rr dns.RR) bool {
-			txt, ok := rr.(*dns.TXT)
-			return ok && dnsclient.Text(txt) == challenge.Record.Value
-		}):
-			t.wrong("the resolver %s does not see a TXT record that our responder has now: somebody else answers for %s: compare responders.dns.nameserver and the name server's address with this host", resolver, zone)
-		default:
-			seen = append(seen, resolver)
-		}
-	}
-	if len(seen) > 0 {
-		t.ok("a TXT record of ours was seen by %s", strings.Join(seen, ", "))
-	}
-}
-
-// checkSOA takes the place of the round trip where the exporter runs: what answers
-// for the zone calls itself as our configuration does.
-func (c *checker) checkSOA(ctx context.Context, t *topic, zone string) {
-	r := c.Config.Responders.DNS
-	const running = "the port of responders.dns is taken, presumably by the exporter that runs, so that no record of ours could be tried"
-	m, err := c.DNS.Resolve(ctx, zone, dns.TypeSOA)
-	if err != nil {
-		t.wrong("%s; and the zone's SOA record cannot be had: %s", running, err)
-		return
-	}
-	for _, rr := range m.Answer {
-		soa, ok := rr.(*dns.SOA)
-		switch {
-		case !ok || canonical(soa.Hdr.Name) != zone:
-		case canonical(soa.Ns) == r.Nameserver && canonical(soa.Mbox) == "hostmaster."+zone:
-			t.ok("%s; its SOA record is as our responder gives it", running)
-			return
-		default:
-			t.wrong("%s; the zone's SOA record names %s, and ours would name %s: somebody else answers for the zone, or the exporter that runs has another configuration",
-				running, canonical(soa.Ns), r.Nameserver)
-			return
-		}
-	}
-	t.wrong("%s; and the zone has no SOA record: somebody else answers for it", running)
-}
-
-// listed lists addresses in a text, which may be none.
-func listed(ips []netip.Addr) string {
-	if len(ips) == 0 {
-		return "no address"
-	}
-	return joined(ips)
 }
