@@ -43,7 +43,8 @@ type Set struct {
 
 // responder is one listener in its life after opening.
 type responder interface {
-	addr() net.Addr
+	configured() string // the address as configured
+	addr() net.Addr     // where it listens
 	// start begins to serve; release closes one that never was started.
 	start()
 	release()
