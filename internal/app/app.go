@@ -46,20 +46,3 @@ func (c Common) load() (*config.Config, error) {
 	}
 	return cfg, nil
 }
-
-// CheckConfig loads each file and reports every mistake in all of them.
-func CheckConfig(c Common, files []string) error {
-	var failed []error
-	for _, file := range files {
-		cfg, err := config.Load(file)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		fmt.Fprintf(c.Stdout, "%s: ok (targets: %d, pairs: %d)\n", file, len(cfg.Targets), len(cfg.Pairs()))
-	}
-	if len(failed) == 0 {
-		return nil
-	}
-	return usageError{fmt.Errorf("the configuration has mistakes:\n%w", errors.Join(failed...))}
-}

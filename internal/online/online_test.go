@@ -198,7 +198,8 @@ func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, w *wo
 				_ = to.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeRefused))
 			})})
 		case "silent":
-			w.silent, s.patience = true, time.Second
+			w.silent.Store(true)
+			s.patience = time.Second
 		case "denied":
 			s.denied = true
 		case "foreign", "redirect":

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ type world struct {
 	zones   map[string][]dns.RR
 	special map[string]map[string][]dns.RR
 
-	silent bool // the resolver says nothing where it gets no answer
+	silent atomic.Bool // the resolver says nothing where it gets no answer
 
 	mu    sync.Mutex // guards asked
 	asked []string   // names that the resolver was asked for
@@ -237,7 +238,7 @@ func (w *world) resolve(to dns.ResponseWriter, q *dns.Msg) {
 			name = fill(m, records, name, qtype)
 		}
 	}
-	if m.Rcode == dns.RcodeServerFailure && w.silent {
+	if m.Rcode == dns.RcodeServerFailure && w.silent.Load() {
 		return
 	}
 	_ = to.WriteMsg(m)
