@@ -34,18 +34,16 @@ type offer struct {
 var offers = []offer{
 	{
 		name: "pebble", start: pebbleKeeping(),
-		challenges: []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01},
-		profile:    true, keeps: true,
+		challenges: probe.ChallengeTypes(), profile: true, keeps: true,
 	},
 	{
 		name: "pebble bound", start: pebbleKeeping("-external-account=kid-1=" + bindingKey), account: binding,
-		challenges: []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01},
-		profile:    true, keeps: true,
+		challenges: probe.ChallengeTypes(), profile: true, keeps: true,
 	},
 	{
 		name:       "step-ca",
 		start:      func(tb testing.TB, p parts.Ports) parts.CA { return *parts.StartStepCA(tb, p) },
-		challenges: []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01},
+		challenges: commonChallenges,
 		alone:      true,
 	},
 	{
@@ -54,16 +52,19 @@ var offers = []offer{
 			return *parts.StartBindingStepCA(tb, p, "kid-1", bindingKey)
 		},
 		account:    binding,
-		challenges: []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01},
+		challenges: commonChallenges,
 		alone:      true,
 	},
 	{
 		name:       "caddy",
 		start:      func(tb testing.TB, p parts.Ports) parts.CA { return *parts.StartCaddy(tb, p.Namespace) },
-		challenges: []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01},
+		challenges: commonChallenges,
 		alone:      true,
 	},
 }
+
+// commonChallenges are those of RFC 8555 and RFC 8737.
+var commonChallenges = []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01}
 
 const binding = ", external_account_binding: {key_id: kid-1, hmac_key: " + bindingKey + "}"
 
@@ -133,11 +134,14 @@ func (o *offer) cells() (list []cell) {
 		if profile != "" {
 			cell.settings += ", profile: " + profile
 		}
+		if c == probe.DNSPersist01 && kind == "wildcard" {
+			cell.settings += ", persist_policy: wildcard"
+		}
 		cell.settings += "}"
 		cell.skipped = !slices.Contains(o.challenges, c) || profile != "" && (profile != "default" || !o.profile)
 		list = append(list, cell)
 	}
-	for _, c := range matrixChallenges {
+	for _, c := range probe.ChallengeTypes() {
 		for _, n := range matrixNames {
 			for _, authorization := range []string{"fresh", "reuse"} {
 				if fits(c, n.kind) {
@@ -154,9 +158,6 @@ func (o *offer) cells() (list []cell) {
 	return list
 }
 
-// matrixChallenges is the matrix's second dimension.
-var matrixChallenges = []probe.ChallengeType{probe.HTTP01, probe.TLSALPN01, probe.DNS01}
-
 // configuration has the cells as pairs with the CA.
 func (o *offer) configuration(ca parts.CA, cells []cell) string {
 	var modules, probes strings.Builder
@@ -170,6 +171,7 @@ func (o *offer) configuration(ca parts.CA, cells []cell) string {
     environment: staging
     tls_config: {ca_file: %s}
     rate_limits: none
+    issuer_domain_name: pebble.invalid
     account: {contact: ["mailto:test@acme-probe.example"], agree_to_terms: true%s}
     probes:
 %sresponders:
@@ -228,7 +230,7 @@ func TestMatrix(t *testing.T) {
 func TestMatrixRefused(t *testing.T) {
 	t.Parallel()
 	var refused []cell
-	for _, c := range matrixChallenges {
+	for _, c := range probe.ChallengeTypes() {
 		for _, n := range matrixNames {
 			if !fits(c, n.kind) {
 				module := string(c) + "-" + n.kind

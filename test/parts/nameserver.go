@@ -29,6 +29,9 @@ type Zone struct {
 	Secondary string
 	// Primary is the server that the zone comes from; empty: it is here.
 	Primary string
+	// Excerpt is what a page tells to write into the server's configuration, with the
+	// file's directory as DIR and the secret as SECRET; empty: what the fields above say.
+	Excerpt string
 }
 
 // soa is the beginning of each zone. A secondary that nobody tells of a change asks
@@ -45,6 +48,11 @@ func writeZones(tb testing.TB, dir string, zones []Zone) {
 			write(tb, filepath.Join(dir, z.file()), []byte("$ORIGIN "+dns.Fqdn(z.Name)+"\n"+soa+z.Records))
 		}
 	}
+}
+
+// excerpt is the page's text, with what is to be put into it.
+func (z *Zone) excerpt(dir string) string {
+	return strings.NewReplacer("DIR", dir, "SECRET", TSIGSecret).Replace(z.Excerpt)
 }
 
 func (z *Zone) file() string {
