@@ -202,10 +202,14 @@ func TestMatrix(t *testing.T) {
 
 			// Where the names are the same, what the first run leaves is the second's.
 			var workers sync.WaitGroup
-			queue, parallel := make(chan cell), 4
+			queue, parallel := make(chan cell, len(cells)), 4
 			if o.alone {
 				parallel = 1
 			}
+			for _, c := range cells {
+				queue <- c
+			}
+			close(queue)
 			for range parallel {
 				workers.Go(func() {
 					for c := range queue {
@@ -216,10 +220,6 @@ func TestMatrix(t *testing.T) {
 					}
 				})
 			}
-			for _, c := range cells {
-				queue <- c
-			}
-			close(queue)
 			workers.Wait()
 		})
 	}

@@ -60,8 +60,8 @@ func TestServersBehind(t *testing.T) {
 	zones := []string{"late.example", "never.example", "absent.example"}
 	e := newElsewhere(t, updates(zones...),
 		`  late: {prober: issue, issue: {challenge: dns-01, names: {zone: late.example}}}
-  never: {prober: issue, timeout: 20s, issue: {challenge: dns-01, names: {zone: never.example}}}
-  absent: {prober: issue, timeout: 20s, issue: {challenge: dns-01, names: {zone: absent.example}}}
+  never: {prober: issue, timeout: 40s, issue: {challenge: dns-01, names: {zone: never.example}}}
+  absent: {prober: issue, timeout: 40s, issue: {challenge: dns-01, names: {zone: absent.example}}}
 `)
 	e.internet(t, delegate("late.example", primary, secondary)+delegate("never.example", primary, secondary)+
 		delegate("absent.example", primary, absent))
@@ -76,6 +76,8 @@ func TestServersBehind(t *testing.T) {
 		parts.Zone{Name: "never.example", Records: apex(primary, secondary)})
 
 	e.exporter.Serve()
+	e.exporter.Trigger("never")
+	e.exporter.Trigger("absent")
 	issued(t, e.exporter.RunNow("late"), 1)
 	unpublished(t, e.exporter.RunNow("never"), verdict.PublicationIncomplete, probe.FaultLocal, secondary)
 	unpublished(t, e.exporter.RunNow("absent"), verdict.PublicationUnreachable, probe.FaultLocal, absent)
@@ -128,7 +130,7 @@ func TestStanding(t *testing.T) {
 		if name == "good" || name == "narrow" {
 			list, policy = list+`, "*.`+list+`"`, ", persist_policy: wildcard"
 		}
-		modules += fmt.Sprintf("  %s: {prober: issue, timeout: 20s, issue: {challenge: dns-persist-01, names: {mode: fixed, list: [%s]}%s}}\n", name, list, policy)
+		modules += fmt.Sprintf("  %s: {prober: issue, issue: {challenge: dns-persist-01, names: {mode: fixed, list: [%s]}%s}}\n", name, list, policy)
 	}
 	e := newElsewhere(t, "  http: {}\n", modules)
 	run(t, e.exporter, 0, "account", "register", parts.Target)
