@@ -2,6 +2,7 @@ package dnsclient_test
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,17 +89,18 @@ func zoneFile(t *testing.T, zone string, lines ...string) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		m.Authoritative, m.Rcode = true, dns.RcodeNameError
-		for _, rr := range append(records, soa) {
+		// Copies: to send a record changes it.
+		for _, rr := range slices.Concat(records, []dns.RR{soa}) {
 			if !strings.EqualFold(rr.Header().Name, q.Question[0].Name) {
 				continue
 			}
 			m.Rcode = dns.RcodeSuccess
 			if rr.Header().Rrtype == q.Question[0].Qtype || rr.Header().Rrtype == dns.TypeCNAME {
-				m.Answer = append(m.Answer, rr)
+				m.Answer = append(m.Answer, dns.Copy(rr))
 			}
 		}
 		if len(m.Answer) == 0 {
-			m.Ns = []dns.RR{soa}
+			m.Ns = []dns.RR{dns.Copy(soa)}
 		}
 		_ = w.WriteMsg(m)
 	}

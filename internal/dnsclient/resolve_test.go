@@ -3,6 +3,7 @@ package dnsclient_test
 import (
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,16 +16,16 @@ import (
 // TestResolve holds that the resolvers are asked in turn, and which answer counts.
 func TestResolve(t *testing.T) {
 	broken, mute := serve(t, rcode(dns.RcodeServerFailure)), serve(t, silent)
-	var recursive bool
+	var recursive atomic.Bool
 	knows := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
-		recursive = q.RecursionDesired
+		recursive.Store(q.RecursionDesired)
 		rcode(dns.RcodeNameError)(w, q)
 	})
 	m, err := short(broken, mute, knows).Resolve(t.Context(), "x.example", dns.TypeA)
 	if err != nil || m.Rcode != dns.RcodeNameError {
 		t.Errorf("got %v, %v", m, err)
 	}
-	if !recursive {
+	if !recursive.Load() {
 		t.Error("recursion was not desired")
 	}
 	_, err = short(broken, mute).Resolve(t.Context(), "X.example.", dns.TypeA)

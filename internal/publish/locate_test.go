@@ -101,7 +101,7 @@ func TestLocateBeneath(t *testing.T) {
 	const asked = "_acme-challenge.www.deep.alias.test"
 	w := newWorld(t)
 	above, beneath := w.serving("alias.test", 1), w.serving("deep.alias.test", 2)
-	above[0].child = "deep.alias.test"
+	above[0].refers("deep.alias.test")
 	everywhere(beneath, asked, "x.own.test")
 	r := config.Responders{DNS: &config.DNSResponder{Zones: []string{"own.test"}}, DNSAliases: []string{"alias.test"}}
 	if got, err := w.publisher(r).Locate(t.Context(), asked); err != nil || got != "x.own.test" {

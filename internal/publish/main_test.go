@@ -137,10 +137,13 @@ func (w *world) serving(zone string, n int) []*nameserver {
 	defer w.mu.Unlock()
 	servers := w.free[:n:n]
 	w.free = w.free[n:]
-	for _, s := range servers {
-		s.zone = zone
+	for i, s := range servers {
+		s.mu.Lock()
+		if s.zone = zone; i == 0 {
+			s.peers = servers[1:]
+		}
+		s.mu.Unlock()
 	}
-	servers[0].peers = servers[1:]
 	w.zones[zone] = servers
 	return servers
 }
@@ -252,13 +255,15 @@ func (n *nameserver) update(w dns.ResponseWriter, q *dns.Msg) {
 		m.SetTsig(keyName+".", q.IsTsig().Algorithm, 300, time.Now().Unix())
 		_ = w.WriteMsg(m)
 	}()
-	if w.TsigStatus() != nil || plain(q.Question[0].Name) != n.zone {
+	n.mu.Lock()
+	zone, receivers := n.zone, append(slices.Clone(n.peers), n)
+	n.mu.Unlock()
+	if w.TsigStatus() != nil || plain(q.Question[0].Name) != zone {
 		m.Rcode = dns.RcodeNotAuth
 		return
 	}
 	n.mu.Lock()
 	n.updates = append(n.updates, q)
-	peers := n.peers
 	n.mu.Unlock()
 	for _, rr := range q.Ns {
 		txt, ok := rr.(*dns.TXT)
@@ -266,7 +271,7 @@ func (n *nameserver) update(w dns.ResponseWriter, q *dns.Msg) {
 			m.Rcode = dns.RcodeRefused
 			return
 		}
-		for _, s := range append(peers, n) {
+		for _, s := range receivers {
 			if txt.Hdr.Class == dns.ClassNONE {
 				s.take(plain(txt.Hdr.Name), dnsclient.Text(txt))
 			} else {
@@ -302,6 +307,20 @@ func (n *nameserver) alias(name, target string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cname[name] = target
+}
+
+// refers has the server send those who ask for names in a zone beneath to that.
+func (n *nameserver) refers(zone string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.child = zone
+}
+
+// alone has the server tell no other of updates.
+func (n *nameserver) alone() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.peers = nil
 }
 
 func (n *nameserver) does(behave func(w dns.ResponseWriter, q *dns.Msg) bool) {

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -31,9 +33,9 @@ func TestPublish(t *testing.T) {
 	primary.mu.Lock()
 	primary.peers = servers[1:2]
 	primary.mu.Unlock()
-	asked := 0
+	var asked atomic.Int32
 	late.does(func(_ dns.ResponseWriter, q *dns.Msg) bool {
-		if asked++; asked == 3 {
+		if asked.Add(1) == 3 {
 			late.put(owner, "another's", value)
 		}
 		return false
@@ -69,7 +71,9 @@ func TestPublish(t *testing.T) {
 func TestPublishWithoutRoute(t *testing.T) {
 	w := newWorld(t)
 	servers := w.serving("probe.test", 2)
+	w.mu.Lock()
 	w.hosts[servers[1].name] = []netip.Addr{netip.MustParseAddr("2001:db8::1")}
+	w.mu.Unlock()
 	// Where there is a route, nobody answers there: that is waited for.
 	p := publish.New(w.updates(servers[0]), w.client(bound/60))
 	if err := p.Publish(t.Context(), records()); err != nil {
@@ -77,12 +81,42 @@ func TestPublishWithoutRoute(t *testing.T) {
 	}
 }
 
-// TestPublishMany holds that many records, of several zones, are written whole.
+// TestPublishPatience holds that a server which cannot be asked yet is waited for.
+func TestPublishPatience(t *testing.T) {
+	for name, first := range map[string]func(dns.ResponseWriter, *dns.Msg){
+		"silent": func(dns.ResponseWriter, *dns.Msg) {},
+		"SERVFAIL": func(w dns.ResponseWriter, q *dns.Msg) {
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))
+		},
+		"REFUSED": func(w dns.ResponseWriter, q *dns.Msg) { _ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeRefused)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			servers := w.serving("probe.test", 2)
+			var asked atomic.Int32
+			servers[1].does(func(w dns.ResponseWriter, q *dns.Msg) bool {
+				if asked.Add(1) > 3 {
+					return false
+				}
+				first(w, q)
+				return true
+			})
+			p := publish.New(w.updates(servers[0]), w.client(time.Second))
+			if err := p.Publish(t.Context(), records()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestPublishMany holds that more records than a message has room for, of several
+// zones, are written whole.
 func TestPublishMany(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.serving("probe.test", 2), w.serving("corp.test", 2)
 	var all []probe.Record
-	for i := range 120 {
+	for i := range 250 {
 		all = append(all, probe.Record{Name: fmt.Sprintf("_validation-persist.x%d.probe.test", i), Value: strings.Repeat("v", 300)},
 			probe.Record{Name: "_acme-challenge.corp.test", Value: fmt.Sprintf("one value of many %d", i)})
 	}
@@ -173,6 +207,8 @@ func TestWithdrawTries(t *testing.T) {
 	if got := primary.get(owner); len(got) > 0 {
 		t.Errorf("still there: %q", got)
 	}
+	primary.mu.Lock()
+	defer primary.mu.Unlock()
 	if len(primary.updates) != 1 || len(primary.updates[0].Ns) != 1 {
 		t.Errorf("updates %v", primary.updates)
 	}

@@ -1,7 +1,6 @@
 package publish_test
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +48,7 @@ func TestIncomplete(t *testing.T) {
 			probe.PublicationError{Kind: probe.FailureClient, Detail: asking + "ns2.test (127.0.0.3): its answer is not authoritative", Advice: serve},
 		},
 		{
-			"referral", func(s []*nameserver) { s[1].child = "x.probe.test" },
+			"referral", func(s []*nameserver) { s[1].refers("x.probe.test") },
 			probe.PublicationError{Kind: probe.FailureClient, Detail: asking + "ns2.test (127.0.0.3): it refers to the zone x.probe.test", Advice: serve},
 		},
 		{
@@ -65,7 +64,7 @@ func TestIncomplete(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			servers := w.serving("probe.test", 2)
-			servers[0].peers = nil
+			servers[0].alone()
 			test.prepare(servers)
 			// A question that gets no answer comes twice: a second round has begun at least.
 			ctx := until(t, func() bool {
@@ -86,7 +85,7 @@ func TestIncomplete(t *testing.T) {
 func TestIncompleteSeveral(t *testing.T) {
 	w := newWorld(t)
 	servers := w.serving("probe.test", 4)
-	servers[0].peers = nil
+	servers[0].alone()
 	servers[3].does(func(dns.ResponseWriter, *dns.Msg) bool { return true })
 	all := append(records(), probe.Record{Name: "_acme-challenge.y.probe.test", Value: "v"}, probe.Record{Name: "_acme-challenge.z.probe.test", Value: "v"})
 	ctx := until(t, func() bool {
@@ -104,15 +103,15 @@ func TestIncompleteSeveral(t *testing.T) {
 	}
 }
 
-// TestNoWay holds that a zone of which no server can be reached is an error, and a
-// server without an address too.
-func TestNoWay(t *testing.T) {
+// TestNoAddress holds that nothing is written to a zone of which a server cannot be
+// asked for want of an address.
+func TestNoAddress(t *testing.T) {
 	w := newWorld(t)
 	servers := w.serving("probe.test", 1)
 	r := w.updates(servers[0])
-	servers[0].address = netip.Addr{}
-	w.hosts["ns.gone.test"] = nil
+	w.mu.Lock()
 	w.zones["probe.test"] = []*nameserver{{name: "ns.gone.test"}}
+	w.mu.Unlock()
 	p := failure(t, w.publisher(r).Publish(t.Context(), records()))
 	if p.Kind != probe.FailureClient || p.Detail != "the name server ns.gone.test of probe.test has no address" {
 		t.Errorf("got %+v", p)
