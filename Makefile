@@ -48,7 +48,7 @@ test-demo: ## the demo
 
 .PHONY: test-e2e
 test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
-	@cd test && $(GO) vet ./... && $(GO) test -count=1 ./...
+	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 ./...
 
 # What the tests need from Debian: each package with a file of its own.
 PACKAGES := \
