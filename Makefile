@@ -48,14 +48,19 @@ test-demo: ## the demo
 
 .PHONY: test-e2e
 test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
-	@cd test && $(GO) vet ./... && $(GO) test -count=1 ./...
+	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 ./...
 
 # What the tests need from Debian: each package with a file of its own.
 PACKAGES := \
+	bind9:/usr/sbin/named \
 	buildah:/usr/bin/buildah \
+	caddy:/usr/bin/caddy \
 	haproxy:/usr/sbin/haproxy \
+	iproute2:/usr/sbin/ip \
+	knot:/usr/sbin/knotd \
 	libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so \
-	nginx-light:/usr/sbin/nginx
+	nginx-light:/usr/sbin/nginx \
+	unbound:/usr/sbin/unbound
 
 .PHONY: deps
 deps: ## what the tests need from Debian

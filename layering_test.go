@@ -24,15 +24,19 @@ var rooms = map[string][]string{
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
 	"internal/acmehttp":  {"internal/probe", "config"},
 	"internal/challenge": {"internal/probe", "config"},
+	"internal/dnsclient": {},
+	"internal/publish":   {"internal/probe", "config", "internal/dnsclient"},
 	"internal/verdict":   {"internal/probe", "config"},
 	"internal/metrics":   {"internal/probe", "config"},
 	"internal/waterfall": {"internal/probe"},
 	"internal/runner":    {"internal/probe", "config", "prober", "internal/verdict", "internal/state"},
 	"internal/web":       {"internal/probe", "config", "internal/waterfall"},
 	"internal/app": {
-		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/metrics",
-		"internal/runner", "internal/state", "internal/verdict", "internal/waterfall", "internal/web",
+		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/dnsclient",
+		"internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
+		"internal/waterfall", "internal/web",
 	},
+	"internal/online": {"internal/probe", "config", "internal/dnsclient"},
 	"internal/fakeca": {"internal/probe"},
 }
 
@@ -40,6 +44,8 @@ var rooms = map[string][]string{
 var testRooms = map[string][]string{
 	"":       {"internal/probe", "config", "internal/metrics", "internal/verdict"},
 	"prober": {"internal/verdict", "internal/challenge"},
+	// Its worlds have our own responders in them.
+	"internal/online": {"internal/challenge"},
 }
 
 // foreign are modules that belong to the tests' and the tools' own modules.

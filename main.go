@@ -70,9 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	account := accountFlags(cli)
 
-	checkConfigCmd := cli.Command("check", "Check files.").Command("config", "Check configuration files; report every mistake, and what the probes will spend.")
-	checkOutput := checkConfigCmd.Flag("output", "text or json.").Short('o').Default("text").String()
-	files := checkConfigCmd.Arg("file", "Configuration file.").Required().Strings()
+	checkConfigCmd, check := checkFlags(cli)
 
 	// Help and version end the parsing; kingpin would end the process.
 	stopped, code := false, exitSuccess
@@ -94,7 +92,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	operation, isAccount := strings.CutPrefix(command, accountCommand)
-	if (isAccount || command == probeCmd.FullCommand()) && !levelChosen {
+	if command != serveCmd.FullCommand() && !levelChosen {
 		logging.Level = promslog.NewLevel()
 		_ = logging.Level.Set("warn") // its output is what the user wants to read
 	}
@@ -106,7 +104,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case probeCmd.FullCommand():
 		err = app.Probe(ctx, common, probe)
 	case checkConfigCmd.FullCommand():
-		err = app.CheckConfig(common, *files, *checkOutput)
+		err = app.CheckConfig(ctx, common, *check)
 	}
 	if isAccount {
 		account.Operation = operation
@@ -115,7 +113,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitSuccess
-	case errors.Is(err, app.ErrProbeFailed):
+	case errors.Is(err, app.ErrProbeFailed), errors.Is(err, app.ErrCheckFailed):
 		return exitFailure // its output has said why
 	}
 	fmt.Fprintf(stderr, "acme_exporter: %v\n", err)

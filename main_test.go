@@ -41,6 +41,10 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			resolver, err := serveResolver(env)
+			if err != nil {
+				return err
+			}
 			ca := fakeca.New(env.T().(testing.TB), fakeca.Options{Validate: validateAt("127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2])})
 			if err := os.WriteFile(env.Cd+"/root.pem", ca.RootPEM(), 0o600); err != nil {
 				return err
@@ -52,6 +56,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WEB", "127.0.0.1:"+ports[0])
 			env.Setenv("HTTP01", "127.0.0.1:"+ports[1])
 			env.Setenv("DNS01", "127.0.0.1:"+ports[2])
+			env.Setenv("RESOLVER", resolver)
 			env.Setenv("FREE", "127.0.0.1:"+ports[3])
 			return nil
 		},

@@ -128,6 +128,14 @@ func TestDefaults(t *testing.T) {
 			Issue{Challenge: probe.HTTP01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
 		},
 		{
+			"updates", "responders: {http: {}, dns_updates: [{zone: p.corp.example, server: ns.corp.example, tsig: {key_name: k, secret: AAAA}}]}",
+			Issue{Challenge: probe.DNS01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
+		},
+		{
+			"updates and aliases", "responders: {dns_aliases: [q.corp.example], dns_updates: [&u {zone: p.corp.example, server: ns.corp.example, tsig: {key_name: k, secret: AAAA}}, {<<: *u, zone: _acme-challenge.q.corp.example}]}",
+			Issue{Challenge: probe.DNS01, Names: names, Authorization: AuthorizationFresh, KeyType: KeyECDSAP256},
+		},
+		{
 			"written", "responders: {http: {}, dns: {zones: [p.corp.example], nameserver: ns.corp.example, addresses: [192.0.2.1]}}\n" +
 				"modules: {issue: {issue: {challenge: http-01, authorization: reuse, names: {zone: a.p.corp.example}}}}",
 			Issue{Challenge: probe.HTTP01, Names: Names{Zone: "a.p.corp.example", Count: 1, Mode: "random"}, Authorization: AuthorizationReuse, KeyType: KeyECDSAP256},
@@ -203,6 +211,9 @@ func TestPresets(t *testing.T) {
 			t.Errorf("name %q, CA %q", s.Name, s.CA)
 		}
 		names[s.Name] = true
+		if err := checkDomain(s.IssuerDomainName); err != nil {
+			t.Errorf("%s: issuer domain name: %v", s.Name, err)
+		}
 		if s.EAB != (s.EABFrom != "") {
 			t.Errorf("%s: EAB %t, from %q", s.Name, s.EAB, s.EABFrom)
 		}

@@ -71,6 +71,8 @@ func (c *Config) complete(ps *problems, dir string) {
 	if d := c.Responders.DNS; d != nil && d.ListenAddress == "" {
 		d.ListenAddress = ":53"
 	}
+	c.Responders.complete(ps, "responders", dir)
+	c.completeResolvers(ps)
 	for _, name := range sortedKeys(c.Targets) {
 		at := path("targets").key(name)
 		t := c.Targets[name]
@@ -149,8 +151,8 @@ func (n *Names) complete(r Responders, ps *problems, at path) {
 	if n.Mode == NamesFixed {
 		return // the list is all there is
 	}
-	if n.Zone == "" && r.DNS != nil && len(r.DNS.Zones) == 1 {
-		n.Zone = r.DNS.Zones[0]
+	if n.Zone == "" {
+		n.Zone = r.onlyZone()
 	}
 	if n.Count == 0 && !ps.written(at.key("count")) {
 		n.Count = 1
@@ -164,7 +166,7 @@ func defaultChallenge(c probe.ChallengeType, r Responders) probe.ChallengeType {
 	switch {
 	case c != "":
 		return c
-	case r.DNS != nil:
+	case r.DNS != nil, len(r.DNSUpdates) > 0:
 		return probe.DNS01
 	case r.HTTP == nil && r.TLSALPN != nil:
 		return probe.TLSALPN01

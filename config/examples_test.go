@@ -22,7 +22,7 @@ import (
 const examples = "../examples"
 
 // TestExamples loads every example, just as it is, from a directory that has
-// the one file an example asks for.
+// the files that examples ask for.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(examples, "*.yml"))
 	if err != nil {
@@ -30,6 +30,7 @@ func TestExamples(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeRoot(t, filepath.Join(dir, "root_ca.crt"))
+	writeSecret(t, dir)
 	seen := map[probe.Prober]bool{}
 	loaded := 0
 	for _, file := range files {
@@ -52,7 +53,7 @@ func TestExamples(t *testing.T) {
 			loaded++
 		})
 	}
-	if loaded < 4 {
+	if loaded < 6 {
 		t.Errorf("%d examples", loaded)
 	}
 	for _, p := range probers {
@@ -150,13 +151,13 @@ func TestDocumentation(t *testing.T) {
 	if len(keys) < 50 {
 		t.Errorf("only %d keys are looked for", len(keys))
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|resolvers|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
 		if !keys[m[1]] {
 			t.Errorf("a row for the key `%s`, which there is not", m[1])
 		}
 	}
 	for _, s := range Presets() {
-		row := "| `" + s.Name + "` | " + s.CA + " | " + s.DirectoryURL + " | " + string(s.Environment) + " |"
+		row := "| `" + s.Name + "` | " + s.CA + " | " + s.DirectoryURL + " | " + string(s.Environment) + " | " + s.IssuerDomainName + " |"
 		if !strings.Contains(text, row) {
 			t.Errorf("no row that begins %s", row)
 		}
@@ -191,6 +192,38 @@ func TestDocumentedMistakes(t *testing.T) {
 		if !strings.Contains(rest, "\n    "+line) {
 			t.Errorf("not in the documentation: %s", line)
 		}
+	}
+}
+
+// TestDocumentedExcerpts holds that every piece of a configuration in
+// docs/configuration.md loads, with a target where it has none.
+func TestDocumentedExcerpts(t *testing.T) {
+	data, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeSecret(t, dir)
+	excerpts := strings.Split(string(data), "```yaml\n")[1:]
+	for _, excerpt := range excerpts {
+		excerpt, _, _ = strings.Cut(excerpt, "```\n")
+		if !strings.Contains(excerpt, "targets:") {
+			excerpt += "targets: {corp: {directory_url: https://ca.corp.example/, probes: {directory: 1m}}}\n"
+		}
+		if _, err := Parse(filepath.Join(dir, "acme.yml"), []byte(excerpt)); err != nil {
+			t.Errorf("%s%v", excerpt, err)
+		}
+	}
+	if len(excerpts) < 4 {
+		t.Errorf("%d excerpts", len(excerpts))
+	}
+}
+
+// writeSecret writes a TSIG secret made up for the test.
+func writeSecret(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "tsig.secret"), []byte("bWFkZSB1cCBmb3IgdGhlIHRlc3Q=\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

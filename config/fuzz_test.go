@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,6 +52,19 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%s: %+v", p, p)
 			}
 		}
+		for _, r := range c.Resolvers {
+			if _, err := netip.ParseAddrPort(r); err != nil {
+				t.Errorf("resolver: %v", err)
+			}
+		}
+		for _, u := range c.Responders.DNSUpdates {
+			if _, _, err := net.SplitHostPort(u.Server); err != nil || u.TSIG == nil || u.TSIG.Algorithm == "" {
+				t.Errorf("updates of %q: server %q, %v", u.Zone, u.Server, err)
+			}
+			if place, zone := c.Responders.Place("_acme-challenge." + u.Zone); place != PlaceUpdate || zone != u.Zone {
+				t.Errorf("%q is at place %d of %q", u.Zone, place, zone)
+			}
+		}
 		if _, err := Parse("again.yml", c.Redacted()); err != nil && !secretsOnly(c) {
 			t.Errorf("what is shown is refused as a file: %v\n%s", err, c.Redacted())
 		}
@@ -63,5 +78,5 @@ func secretsOnly(c *Config) bool {
 			return true
 		}
 	}
-	return false
+	return len(c.Responders.DNSUpdates) > 0
 }

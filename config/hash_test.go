@@ -85,6 +85,9 @@ func TestHash(t *testing.T) {
 		{"trust", "server_name: ca.", "server_name: acme.", []string{dirPair, issue}},
 		{"the proxy", "@proxy.", "@proxy2.", []string{dirPair, issue}},
 		{"the key identifier", "key_id: k", "key_id: l", []string{dirPair, issue}},
+		{"the issuer", "    preset: letsencrypt\n", "    preset: letsencrypt\n    issuer_domain_name: ca.example\n", []string{other}},
+		{"the preset's issuer in writing", "    preset: letsencrypt\n", "    preset: letsencrypt\n    issuer_domain_name: letsencrypt.org\n", nil},
+		{"resolvers", "responders:", "resolvers: [192.0.2.53]\nresponders:", nil},
 		{"own_ca", "    preset: letsencrypt\n", "    preset: letsencrypt\n    own_ca: true\n", []string{other}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,9 +14,14 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxZone leaves room for the names beneath a zone: a DNS name has at most 253
-// characters (RFC 1035 §2.3.4).
-const maxZone = 200
+const (
+	// maxName is how many characters a DNS name has at most (RFC 1035 §2.3.4).
+	maxName = 253
+	// maxZone leaves room for the names beneath a zone.
+	maxZone = 200
+	// randomLabel is how many characters a random name adds, with its dot.
+	randomLabel = 21
+)
 
 // label is what a target or a module may be called: fit for a label's value, a
 // URL's query and a file's name.
@@ -31,7 +36,13 @@ func checkLabel(name string) error {
 
 // checkDomain checks that name is a domain in the one form that can be
 // compared: lower case, without the final dot, internationalized labels encoded.
-func checkDomain(name string) error {
+func checkDomain(name string) error { return checkForm(name, false) }
+
+// checkZone is [checkDomain] for a zone that may hold no hosts: its labels may
+// begin with an underscore, as in _acme-challenge.www.corp.example.
+func checkZone(name string) error { return checkForm(name, true) }
+
+func checkForm(name string, underscores bool) error {
 	if name == "" {
 		return errors.New("is empty: want a domain such as probe.example")
 	}
@@ -42,7 +53,7 @@ func checkDomain(name string) error {
 	if ascii, err := idna.Lookup.ToASCII(plain); err == nil {
 		plain = ascii
 	}
-	if err := checkLabels(plain); err != nil {
+	if err := checkLabels(plain, underscores); err != nil {
 		return fmt.Errorf("%q is not a domain: %w", name, err)
 	}
 	if plain != name {
@@ -51,12 +62,15 @@ func checkDomain(name string) error {
 	return nil
 }
 
-func checkLabels(name string) error {
+func checkLabels(name string, underscores bool) error {
 	if len(name) > maxZone {
 		return fmt.Errorf("it is longer than %d characters", maxZone)
 	}
 	last := ""
 	for last = range strings.SplitSeq(name, ".") {
+		if underscores {
+			last = strings.TrimPrefix(last, "_")
+		}
 		switch {
 		case last == "":
 			return errors.New("a label is empty")

@@ -15,7 +15,9 @@ const (
 
 // Place returns who has the records of name, a domain name in lower case and
 // without the final dot, and in which of the configured zones. Where one zone lies
-// within another, the inner one counts. zone is empty for [PlaceNobody].
+// within another, the inner one counts; so name has to be that of the record:
+// _acme-challenge.www.corp.example may be a zone, which www.corp.example is not in.
+// zone is empty for [PlaceNobody].
 func (r *Responders) Place(name string) (place Place, zone string) {
 	look := func(p Place, zones []string) {
 		for _, z := range zones {

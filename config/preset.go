@@ -21,6 +21,8 @@ type Preset struct {
 	// binding (RFC 8555 §7.3.4). EABFrom says where its values come from.
 	EAB     bool
 	EABFrom string
+	// IssuerDomainName is the CA's in CAA records (RFC 8659 §4.2).
+	IssuerDomainName string
 	// Staging is the preset of the same CA for trying things out; empty: none.
 	Staging string
 	// timeouts differ from the probers' own where the CA is known to take its time.
@@ -53,52 +55,52 @@ var slow = map[probe.Prober]time.Duration{
 
 var presets = []Preset{
 	{
-		Name: "letsencrypt", CA: "Let's Encrypt",
+		Name: "letsencrypt", CA: "Let's Encrypt", IssuerDomainName: "letsencrypt.org",
 		DirectoryURL: "https://acme-v02.api.letsencrypt.org/directory",
 		Environment:  Production, Staging: "letsencrypt-staging",
 		profiles: letsEncryptProfiles, rates: letsEncryptRates,
 	},
 	{
-		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)",
+		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)", IssuerDomainName: "letsencrypt.org",
 		DirectoryURL: "https://acme-staging-v02.api.letsencrypt.org/directory",
 		Environment:  Staging,
 		profiles:     letsEncryptProfiles, rates: letsEncryptStagingRates,
 	},
 	{
-		Name: "google", CA: "Google Trust Services",
+		Name: "google", CA: "Google Trust Services", IssuerDomainName: "pki.goog",
 		DirectoryURL: "https://dv.acme-v02.api.pki.goog/directory",
 		Environment:  Production, Staging: "google-test",
 		EAB: true, EABFrom: "`gcloud publicca external-account-keys create`",
 	},
 	{
-		Name: "google-test", CA: "Google Trust Services (test)",
+		Name: "google-test", CA: "Google Trust Services (test)", IssuerDomainName: "pki.goog",
 		DirectoryURL: "https://dv.acme-v02.test-api.pki.goog/directory",
 		Environment:  Staging,
 		EAB:          true, EABFrom: "`gcloud publicca external-account-keys create` at the preprod endpoint",
 	},
 	{
-		Name: "zerossl", CA: "ZeroSSL",
+		Name: "zerossl", CA: "ZeroSSL", IssuerDomainName: "sectigo.com",
 		DirectoryURL: "https://acme.zerossl.com/v2/DV90",
 		Environment:  Production,
 		EAB:          true, EABFrom: "the developer page of your ZeroSSL account",
 		timeouts: slow,
 	},
 	{
-		Name: "sslcom-rsa", CA: "SSL.com (RSA)",
+		Name: "sslcom-rsa", CA: "SSL.com (RSA)", IssuerDomainName: "ssl.com",
 		DirectoryURL: "https://acme.ssl.com/sslcom-dv-rsa",
 		Environment:  Production,
 		EAB:          true, EABFrom: "the API credentials of your SSL.com account",
 		timeouts: slow,
 	},
 	{
-		Name: "sslcom-ecc", CA: "SSL.com (ECC)",
+		Name: "sslcom-ecc", CA: "SSL.com (ECC)", IssuerDomainName: "ssl.com",
 		DirectoryURL: "https://acme.ssl.com/sslcom-dv-ecc",
 		Environment:  Production,
 		EAB:          true, EABFrom: "the API credentials of your SSL.com account",
 		timeouts: slow,
 	},
 	{
-		Name: "actalis", CA: "Actalis",
+		Name: "actalis", CA: "Actalis", IssuerDomainName: "actalis.it",
 		DirectoryURL: "https://acme-api.actalis.com/acme/directory",
 		Environment:  Production,
 		EAB:          true, EABFrom: "\"Manage with ACME\" in the Actalis customer area",

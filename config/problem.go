@@ -186,6 +186,16 @@ func (ps *problems) isBroken(p path) bool {
 	return ps.broken[""]
 }
 
+// unread reports whether something at p or beneath could not be read.
+func (ps *problems) unread(p path) bool {
+	for broken := range ps.broken {
+		if strings.HasPrefix(string(broken), string(p)+separator) {
+			return true
+		}
+	}
+	return ps.isBroken(p)
+}
+
 // err returns all problems in the order of the file; nil: there are none.
 func (ps *problems) err() error {
 	slices.SortStableFunc(ps.list, func(a, b *Error) int {

@@ -12,7 +12,10 @@ import (
 // Redacted returns the configuration as it is in force, as YAML that may be
 // shown: secrets are <secret>, and what identifies us to a proxy is xxxxx.
 func (c *Config) Redacted() []byte {
-	shown := Config{Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{}}
+	shown := Config{
+		Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{},
+		Resolvers: c.Resolvers,
+	}
 	for name, t := range c.Targets {
 		shown.Targets[name] = redactTarget(t)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,6 +55,10 @@ func TestRedacted(t *testing.T) {
 // TestRedactedIsAConfiguration holds that what is shown, secrets aside, can be
 // used as a file and means the same.
 func TestRedactedIsAConfiguration(t *testing.T) {
+	secret, err := filepath.Abs("testdata/tsig.secret")
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := parse(t, `
 targets:
   zerossl: {preset: zerossl, probes: {directory: 1m, nonce: 0}}
@@ -63,6 +68,9 @@ modules:
 responders:
   http: {}
   dns: {zones: [p.corp.example], nameserver: ns.corp.example, addresses: ["2001:db8::7"], caa: [{tag: issue, value: ca.corp.example}]}
+  dns_updates: [{zone: _acme-challenge.corp.example, server: "2001:db8::53", tsig: {key_name: k, secret_file: `+secret+`}}]
+  dns_aliases: [shop.corp.example]
+resolvers: [192.0.2.53]
 `)
 	again, err := Parse("again.yml", c.Redacted())
 	if err != nil {

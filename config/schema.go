@@ -22,7 +22,7 @@ type Config struct {
 	Responders Responders         `yaml:"responders,omitempty"`
 	Modules    map[string]*Module `yaml:"modules,omitempty"`
 	// Resolvers are the recursive name servers that say how the world sees our
-	// zones: ip or ip:port; default 1.1.1.1:53 and 9.9.9.9:53.
+	// zones: ip or ip:port; default 1.1.1.1:53 and 9.9.9.9:53. After loading ip:port.
 	Resolvers []string `yaml:"resolvers,omitempty"`
 
 	// source knows where the values stand in the file; nil: there was none.
@@ -106,8 +106,8 @@ type Responders struct {
 // DNSUpdate is a zone at a name server elsewhere that takes dynamic updates (RFC
 // 2136).
 type DNSUpdate struct {
-	Zone   string `yaml:"zone"`   // lower case, without the final dot
-	Server string `yaml:"server"` // its primary: host or host:port; default port 53
+	Zone   string `yaml:"zone"`   // lower case, without the final dot; labels may begin with _
+	Server string `yaml:"server"` // its primary: host or host:port, default port 53; host:port after loading
 	TSIG   *TSIG  `yaml:"tsig"`   // who we are there (RFC 8945); must not be nil
 }
 
@@ -204,15 +204,20 @@ type Order struct {
 	Profile string `yaml:"profile,omitempty"`
 }
 
-// The values of key_type and names.mode.
+// The values of key_type, names.mode, tsig.algorithm and persist_policy.
 const (
-	KeyECDSAP256 = "ecdsa-p256"
-	KeyECDSAP384 = "ecdsa-p384"
-	KeyRSA2048   = "rsa-2048"
-	KeyRSA4096   = "rsa-4096"
-	NamesRandom  = "random"
-	NamesFixed   = "fixed"
-	NamesPool    = "pool"
+	KeyECDSAP256   = "ecdsa-p256"
+	KeyECDSAP384   = "ecdsa-p384"
+	KeyRSA2048     = "rsa-2048"
+	KeyRSA4096     = "rsa-4096"
+	NamesRandom    = "random"
+	NamesFixed     = "fixed"
+	NamesPool      = "pool"
+	HMACSHA224     = "hmac-sha224"
+	HMACSHA256     = "hmac-sha256"
+	HMACSHA384     = "hmac-sha384"
+	HMACSHA512     = "hmac-sha512"
+	PolicyWildcard = "wildcard"
 )
 
 // AuthorizationMode says what to do about authorizations that are valid already.
@@ -250,8 +255,8 @@ type Issue struct {
 
 // Names says for which names.
 type Names struct {
-	// Zone is the domain beneath which random names lie; default: the DNS
-	// responder's, if it has just one.
+	// Zone is the domain beneath which random names lie; default: the only zone
+	// over Responders.DNS and Responders.DNSUpdates.
 	Zone string `yaml:"zone,omitempty"`
 	// Count of random names in one order: 1 to 100; default 1.
 	Count int `yaml:"count,omitempty"`

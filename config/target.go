@@ -53,6 +53,9 @@ func (t *Target) complete(ps *problems, at path, dir string) {
 		if t.Environment == "" {
 			t.Environment = s.Environment
 		}
+		if t.IssuerDomainName == "" {
+			t.IssuerDomainName = s.IssuerDomainName
+		}
 	}
 	if t.Environment == "" {
 		t.Environment = Production

@@ -27,6 +27,7 @@ func (c *Config) validate(ps *problems) {
 		c.validateTarget(ps, at, c.Targets[name])
 	}
 	c.Responders.validate(ps, path("responders"))
+	c.validateResolvers(ps, path("resolvers"))
 	for _, name := range sortedKeys(c.Modules) {
 		at := path("modules").key(name)
 		if err := checkLabel(name); err != nil {
@@ -49,6 +50,11 @@ func (c *Config) validateTarget(ps *problems, at path, t *Target) {
 		ps.add(at.key("environment"), "the preset %s is %s: remove this, or the preset", preset.Name, preset.Environment)
 	}
 	t.validateRateLimits(ps, at.key("rate_limits"), preset)
+	if t.IssuerDomainName != "" {
+		if err := checkDomain(t.IssuerDomainName); err != nil {
+			ps.add(at.key("issuer_domain_name"), "%s", err)
+		}
+	}
 	validateConnection(ps, at, t)
 	t.Account.validate(ps, at.key("account"), preset)
 	c.validateProbes(ps, at, t, preset)
@@ -195,6 +201,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		}
 		validateInterval(ps, at, t, preset, name, m)
 		validateLimits(ps, at, preset, name, m)
+		validateIssuer(ps, at, t, name, m)
 		if m.Prober.Orders() && t.Environment == Production && (preset != nil || !t.RateLimits.none()) {
 			ps.add(at, "the prober %s spends the CA's rate limits, which no budget guards yet, and so is refused on production: %s", m.Prober, wayOut(preset))
 		}
@@ -251,6 +258,7 @@ func (r *Responders) validate(ps *problems, at path) {
 	if r.DNS != nil {
 		r.DNS.validate(ps, at.key("dns"))
 	}
+	r.validateElsewhere(ps, at)
 	r.validateAddresses(ps, at)
 }
 

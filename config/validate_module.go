@@ -41,33 +41,35 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 	}
 	if section(probe.ProberValidate, m.Validate != nil) {
 		m.Validate.Names.validateNoPool(ps, at.keys("validate", "names"), m.Prober)
-		c.validateSolver(ps, at.key("validate"), m.Validate.Challenge, m.Validate.Names)
+		c.validateSolver(ps, at.key("validate"), m.Validate.Challenge, m.Validate.Names, m.Validate.PersistPolicy)
 		validateProfile(ps, at.keys("validate", "profile"), m.Validate.Profile)
 	}
 	if section(probe.ProberIssue, m.Issue != nil) {
-		c.validateSolver(ps, at.key("issue"), m.Issue.Challenge, m.Issue.Names)
+		c.validateSolver(ps, at.key("issue"), m.Issue.Challenge, m.Issue.Names, m.Issue.PersistPolicy)
 		validateProfile(ps, at.keys("issue", "profile"), m.Issue.Profile)
 		only(ps, at.keys("issue", "authorization"), m.Issue.Authorization, AuthorizationFresh, AuthorizationReuse)
 		only(ps, at.keys("issue", "key_type"), m.Issue.KeyType, KeyECDSAP256, KeyECDSAP384, KeyRSA2048, KeyRSA4096)
 	}
 }
 
-// validateSolver checks that there is a responder for the challenge.
-func (c *Config) validateSolver(ps *problems, at path, challenge probe.ChallengeType, names Names) {
-	known := []probe.ChallengeType{probe.HTTP01, probe.DNS01, probe.TLSALPN01}
+// validateSolver checks that there is who can answer the challenge.
+func (c *Config) validateSolver(ps *problems, at path, challenge probe.ChallengeType, names Names, policy string) {
+	known := probe.ChallengeTypes()
 	responders := path("responders")
 	switch {
 	case !slices.Contains(known, challenge):
 		only(ps, at.key("challenge"), challenge, known...)
 		challenge = ""
 	case ps.isBroken(responders):
+	case !ps.written(at.key("challenge")) && c.unreadZones(ps): // which one it is depends on them
 	case challenge == probe.HTTP01 && c.Responders.HTTP == nil && !ps.isBroken(responders.key("http")):
 		ps.add(at.key("challenge"), "http-01 needs our web server: configure responders.http%s", orDNS(ps, at))
 	case challenge == probe.TLSALPN01 && c.Responders.TLSALPN == nil && !ps.isBroken(responders.key("tls_alpn")):
 		ps.add(at.key("challenge"), "tls-alpn-01 needs our TLS listener: configure responders.tls_alpn, or choose another challenge")
-	case challenge == probe.DNS01 && c.Responders.DNS == nil && !ps.isBroken(responders.key("dns")):
-		ps.add(at.key("challenge"), "dns-01 needs our name server: configure responders.dns, or choose http-01")
+	case challenge.DNS() && challenge != probe.DNSPersist01 && !c.Responders.publish() && !c.unreadZones(ps):
+		ps.add(at.key("challenge"), "%s needs a name server: configure responders.dns for our own, or responders.dns_updates for one elsewhere, or choose another challenge", challenge)
 	}
+	validatePolicy(ps, at.key("persist_policy"), policy, challenge, names)
 	c.validateNames(ps, at.key("names"), names, challenge)
 }
 

@@ -40,18 +40,16 @@ func (c *Config) validateRandom(ps *problems, at path, n Names, challenge probe.
 	case n.Size() > maxOrder:
 		ps.add(at.key("count"), "%d names and as many wildcards are more than the %d of one order: choose %d or less", n.Count, maxOrder, maxOrder/2)
 	}
-	if n.Wildcard && challenge != "" && challenge != probe.DNS01 {
-		ps.add(at.key("wildcard"), "CAs validate wildcards by dns-01 only, and the challenge is %s: remove this, or choose dns-01", challenge)
+	if n.Wildcard && challenge != "" && !challenge.DNS() {
+		ps.add(at.key("wildcard"), "CAs validate wildcards by DNS challenges only, and the challenge is %s: remove this, or choose dns-01", challenge)
 	}
 	zone := at.key("zone")
-	zones := path("responders").keys("dns", "zones")
 	if n.Zone == "" {
-		dns := c.Responders.DNS
-		switch {
-		case ps.isBroken(zones):
-		case dns != nil && len(dns.Zones) > 1:
-			ps.add(zone, "missing: choose the zone to ask for names in, one of %s (%s)", strings.Join(dns.Zones, ", "), ps.where(zones))
-		case dns == nil:
+		switch zones := c.Responders.hostZones(); {
+		case c.unreadZones(ps):
+		case len(zones) > 1:
+			ps.add(zone, "missing: choose the zone to ask for names in, one of %s (%s)", strings.Join(zones, ", "), c.whereZones(ps))
+		case c.Responders.DNS == nil:
 			ps.add(zone, "missing: name the domain to ask for names in; a random name beneath it is ordered in each run")
 		}
 		return
@@ -61,6 +59,10 @@ func (c *Config) validateRandom(ps *problems, at path, n Names, challenge probe.
 			ps.add(zone, "%s", err)
 			return
 		}
+	}
+	if err := checkRoom(n.Zone, challenge); err != nil {
+		ps.add(zone, "%s", err)
+		return
 	}
 	c.validateServed(ps, zone, n.Zone, challenge)
 }
@@ -103,32 +105,36 @@ func checkName(name string, challenge probe.ChallengeType) error {
 			return fmt.Errorf("%q is not an address of a host: want one at which the CA's validators reach this host", name)
 		case a.String() != name:
 			return fmt.Errorf("%q is written differently from how it is compared: write %q", name, a)
-		case challenge == probe.DNS01:
+		case challenge.DNS():
 			return errors.New("IP addresses are validated by http-01 and tls-alpn-01 only (RFC 8738 §7): remove it, or choose one of these")
 		}
 		return nil
 	}
 	domain, wildcard := strings.CutPrefix(name, wildcardPrefix)
-	if wildcard && challenge != "" && challenge != probe.DNS01 {
-		return fmt.Errorf("CAs validate wildcards by dns-01 only, and the challenge is %s: remove it, or choose dns-01", challenge)
+	if wildcard && challenge != "" && !challenge.DNS() {
+		return fmt.Errorf("CAs validate wildcards by DNS challenges only, and the challenge is %s: remove it, or choose dns-01", challenge)
 	}
 	return checkDomain(domain)
 }
 
-// validateServed checks that the responders can answer for a domain.
+// validateServed checks that there is who can answer for a domain.
 func (c *Config) validateServed(ps *problems, at path, domain string, challenge probe.ChallengeType) {
-	dns := c.Responders.DNS
-	zones := path("responders").keys("dns", "zones")
-	if dns == nil || ps.isBroken(zones) {
+	if c.unreadZones(ps) {
 		return
 	}
-	served := slices.ContainsFunc(dns.Zones, func(z string) bool { return beneath(domain, z) })
-	switch {
-	case challenge == probe.DNS01 && !served && len(dns.Zones) > 0:
-		ps.add(at, "no responder serves %q: add it to responders.dns.zones (%s), or choose one of %s", domain, ps.where(zones), strings.Join(dns.Zones, ", "))
-	case (challenge == probe.HTTP01 || challenge == probe.TLSALPN01) && served && len(dns.Addresses) == 0:
-		ps.add(at, "our name server serves %q (%s), but has no address to lead validators to our %s: add responders.dns.addresses",
-			domain, ps.where(zones), map[probe.ChallengeType]string{probe.HTTP01: "web server", probe.TLSALPN01: "TLS listener"}[challenge])
+	r := &c.Responders
+	switch challenge {
+	case probe.DNS01, probe.DNSAccount01:
+		place, _ := r.Place(recordPrefix(challenge) + domain)
+		if zones := r.zones(); place == PlaceNobody && r.publish() && len(zones) > 0 {
+			ps.add(at, "no zone of ours has %q: add it to responders.dns.zones, dns_updates or dns_aliases (%s), or choose one of %s",
+				domain, c.whereZones(ps), strings.Join(zones, ", "))
+		}
+	case probe.HTTP01, probe.TLSALPN01:
+		if place, _ := r.Place(domain); place == PlaceResponder && len(r.DNS.Addresses) == 0 {
+			ps.add(at, "our name server serves %q (%s), but has no address to lead validators to our %s: add responders.dns.addresses",
+				domain, c.whereZones(ps), map[probe.ChallengeType]string{probe.HTTP01: "web server", probe.TLSALPN01: "TLS listener"}[challenge])
+		}
 	}
 }
 
@@ -152,6 +158,26 @@ func (m *Module) orders() (names *Names, profile, section string) {
 		return &m.Issue.Names, m.Issue.Profile, "issue"
 	}
 	return nil, "", ""
+}
+
+// solves returns the challenge that the module solves, empty: none, and the
+// section that says so.
+func (m *Module) solves() (challenge probe.ChallengeType, section string) {
+	switch {
+	case m.Prober == probe.ProberValidate && m.Validate != nil:
+		return m.Validate.Challenge, "validate"
+	case m.Prober == probe.ProberIssue && m.Issue != nil:
+		return m.Issue.Challenge, "issue"
+	}
+	return "", ""
+}
+
+// wildcards reports whether there is one among the names.
+func (n *Names) wildcards() bool {
+	if n.Mode == NamesFixed {
+		return slices.ContainsFunc(n.List, func(name string) bool { return strings.HasPrefix(name, wildcardPrefix) })
+	}
+	return n.Wildcard
 }
 
 // validateLimits checks that the CA takes what the module orders, as far as the

@@ -93,12 +93,12 @@ func TestTLSALPNInOrder(t *testing.T) {
 	for c := 'z'; c >= 'a'; c-- {
 		name := string(c) + ".probe.example"
 		tasks = append(tasks, &task{
-			name:      name,
-			authz:     &acme.Authorization{Identifier: acme.AuthzID{Type: "dns", Value: name}},
-			challenge: &acme.Challenge{Token: "token"},
+			name:   name,
+			authz:  &acme.Authorization{Identifier: acme.AuthzID{Type: "dns", Value: name}},
+			answer: probe.Challenge{Type: probe.TLSALPN01, Identifier: name},
 		})
 	}
-	if err := r.presentAll(t.Context(), tasks, probe.TLSALPN01); err != nil {
+	if err := r.presentAll(t.Context(), tasks); err != nil {
 		t.Fatal(err)
 	}
 	if len(solver.names) != len(tasks) || !slices.IsSorted(solver.names) {
@@ -106,8 +106,8 @@ func TestTLSALPNInOrder(t *testing.T) {
 	}
 
 	err := r.presentAll(t.Context(), append(tasks, &task{
-		name: tasks[0].name, authz: tasks[0].authz, challenge: &acme.Challenge{Token: "another"},
-	}), probe.TLSALPN01)
+		name: tasks[0].name, authz: tasks[0].authz, answer: tasks[0].answer,
+	}))
 	if f, ok := errors.AsType[*failure](err); !ok || f.Kind != probe.FailureProtocol || f.Identifier != tasks[0].name {
 		t.Errorf("two authorizations for one name: %v", err)
 	}

@@ -61,7 +61,7 @@ func (r *run) awaitReady(ctx context.Context, o *order, tasks []*task) error {
 	}
 	if !slices.ContainsFunc(tasks, func(t *task) bool { return !t.validated }) {
 		// There is nothing to wait for but an order that lags behind.
-		if state, _, err := look(ctx); err != nil || state == "" {
+		if state, _, err := look(ctx); !r.cut(ctx, err) && (err != nil || state == "") {
 			return err
 		}
 	}

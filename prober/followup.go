@@ -30,28 +30,33 @@ type promise struct {
 // promise stores the follow-ups that deactivate the tasks' authorizations. The
 // challenges may be accepted when it returns nil.
 func (r *run) promise(tasks []*task) (promises []promise, err error) {
-	now := time.Now()
 	for some := range slices.Chunk(tasks, maxPromised) {
-		f := probe.FollowUp{
-			ID:      fmt.Sprintf("%s-%d", r.ID, len(r.facts.FollowUps)+1),
-			Kind:    probe.FollowUpDeactivateAuthz,
-			Pair:    r.Pair.Pair,
-			Parent:  r.ID,
-			URL:     some[0].authz.URI,
-			Created: now,
-			Expires: now.Add(followUpLife),
-		}
+		f := probe.FollowUp{Kind: probe.FollowUpDeactivateAuthz, URL: some[0].authz.URI}
 		for _, t := range some[1:] {
 			f.More = append(f.More, t.authz.URI)
 		}
-		if err := r.FollowUps.Add(f); err != nil {
+		id, err := r.leave(f, followUpLife)
+		if err != nil {
 			r.settle(promises) // nothing was accepted
-			return nil, fail(probe.FailureLocal, "", "cannot store what is to be undone: "+quoted(err.Error()))
+			return nil, err
 		}
-		r.facts.FollowUps = append(r.facts.FollowUps, f)
-		promises = append(promises, promise{f.ID, some})
+		promises = append(promises, promise{id, some})
 	}
 	return promises, nil
+}
+
+// leave stores a follow-up of this run, which is tried for that long, and returns
+// its ID. The side effect may happen when it returns nil.
+func (r *run) leave(f probe.FollowUp, life time.Duration) (id string, err error) {
+	f.ID = fmt.Sprintf("%s-%d", r.ID, len(r.facts.FollowUps)+1)
+	f.Pair, f.Parent = r.Pair.Pair, r.ID
+	f.Created = time.Now()
+	f.Expires = f.Created.Add(life)
+	if err := r.FollowUps.Add(f); err != nil {
+		return "", fail(probe.FailureLocal, "", "cannot store what is to be undone: "+quoted(err.Error()))
+	}
+	r.facts.FollowUps = append(r.facts.FollowUps, f)
+	return f.ID, nil
 }
 
 // settle forgets the follow-ups with nothing left to do: none of their

@@ -23,9 +23,15 @@ func validated(t *testing.T) (*bench, probe.FollowUp) {
 
 func (b *bench) follow(f probe.FollowUp) probe.Facts {
 	b.t.Helper()
-	req := b.request(probe.ProberValidate)
-	req.FollowUp = &f
-	return Run(b.t.Context(), req)
+	return b.following(f, b.request(probe.ProberValidate))
+}
+
+// following does the follow-up with what the run before it had.
+func (b *bench) following(f probe.FollowUp, before Request) probe.Facts {
+	b.t.Helper()
+	req := b.request(before.Pair.Module.Prober)
+	req.Records, req.Responders, req.FollowUp = before.Records, before.Responders, &f
+	return runFor(b.t, time.Minute, req)
 }
 
 func TestFollowUp(t *testing.T) {

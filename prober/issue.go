@@ -43,7 +43,7 @@ func probeIssue(ctx context.Context, r *run) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	if err := r.authorize(ctx, o, m.Challenge, m.Authorization); err != nil {
+	if err := r.authorize(ctx, o, method{challenge: m.Challenge, policy: m.PersistPolicy, mode: m.Authorization}); err != nil {
 		return err
 	}
 	var url string

@@ -29,6 +29,9 @@ type order struct {
 	finalize string
 	urls     []string // of its authorizations
 	status   string   // pending or ready
+	// documents are its authorizations as they were read, by their URLs: the
+	// client's types leave out what they do not know.
+	documents map[string][]byte
 }
 
 // probeOrder places an order and reads it back, with its authorizations. It
@@ -192,16 +195,21 @@ func (l *line) invalid(object, detail string, problem json.RawMessage) *failure 
 // the order (RFC 8555 §7.5), in the order's order.
 func (r *run) readAuthorizations(ctx context.Context, o *order) ([]*acme.Authorization, error) {
 	authzs := make([]*acme.Authorization, len(o.urls))
+	bodies := make([][]byte, len(o.urls))
 	err := r.step(probe.StepAuthorization, "", func() error {
 		return r.parallel(len(o.urls), func(l *line, i int) error {
 			a, ex, err := l.getAuthorization(ctx, "", o.urls[i])
 			if err != nil {
 				return err
 			}
-			authzs[i] = a
+			authzs[i], bodies[i] = a, ex.Response.Body
 			return l.checkAuthorization(o, a, ex.Response)
 		})
 	})
+	o.documents = make(map[string][]byte, len(bodies))
+	for i, body := range bodies {
+		o.documents[o.urls[i]] = body
+	}
 	return authzs, err
 }
 

@@ -58,9 +58,8 @@ func (r *run) poll(ctx context.Context, object, state string, retryAfter time.Du
 		if err := sleep(ctx, p.delay(retryAfter, remaining(ctx))); err != nil {
 			return r.over(ctx, object, fmt.Sprintf("the %s was still %s after %d polls", object, state, polls))
 		}
-		sent := time.Now()
 		next, asked, err := look(ctx)
-		if err != nil && time.Since(sent) < patience && r.cut(ctx, err) {
+		if r.cut(ctx, err) {
 			// The time was spent on waiting; this poll never had a chance.
 			return r.over(ctx, object, fmt.Sprintf("the %s was still %s after %d polls", object, state, polls))
 		}
@@ -71,18 +70,20 @@ func (r *run) poll(ctx context.Context, object, state string, retryAfter time.Du
 	}
 }
 
-// patience is how long a poll must have been in flight, when the run's time is
+// patience is how long a look must have been in flight, when the run's time is
 // over, before the CA's silence is what the run ended of.
 const patience = time.Second
 
-// cut reports whether err is of an exchange that the end of ctx cut off.
-func (r *run) cut(ctx context.Context, err error) bool {
+// cut reports whether err is of an exchange that the end of ctx cut off before its
+// absence could say anything. What failed then is what was waited for, not the
+// look at it.
+func (l *line) cut(ctx context.Context, err error) bool {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.Kind != probe.FailureCall || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return false
 	}
-	call, ok := r.HTTP.Call(f.Call)
-	return ok && call.Error != nil && call.Error.Cause == probe.CauseTimeout
+	call, ok := l.http.Call(f.Call)
+	return ok && call.Error != nil && call.Error.Cause == probe.CauseTimeout && call.End-call.Start < patience
 }
 
 // remaining returns how much time ctx leaves.

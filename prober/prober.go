@@ -24,6 +24,9 @@ type Request struct {
 	Accounts  Accounts  // used by probers that sign
 	Solver    Solver    // used by probers that solve
 	FollowUps FollowUps // used by probers that leave something to be undone
+	// Responders are the configuration's, for who has the records of a name.
+	Responders config.Responders
+	Records    Records // used where a record is elsewhere; nil: nowhere
 	// Progress, if not nil, is told of each step as it begins. It must not block.
 	Progress func(probe.StepName)
 }
@@ -41,6 +44,7 @@ var probers = map[probe.Prober]prober{
 // followUps are the code behind each kind of follow-up.
 var followUps = map[probe.FollowUpKind]prober{
 	probe.FollowUpDeactivateAuthz: followDeactivateAuthz,
+	probe.FollowUpWithdrawRecords: followWithdrawRecords,
 }
 
 // A prober does one run. Every error it returns is a *failure.

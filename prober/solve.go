@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/acme"
 
+	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
@@ -24,7 +25,11 @@ type task struct {
 	authz     *acme.Authorization
 	challenge *acme.Challenge
 
-	withdraw func() []probe.Visit // nil: the answer is not published
+	answer probe.Challenge
+	// standing is the value of the answer's record where it is not ours to write;
+	// empty: it has to be ours.
+	standing string
+	withdraw func() []probe.Visit // nil: no responder has the answer
 	// heard says that the CA may have taken the challenge for accepted, dead that
 	// the authorization can never be valid again.
 	heard, dead bool
@@ -37,20 +42,26 @@ type task struct {
 	problem *probe.Problem
 }
 
+// base returns the name, a wildcard's without its "*.".
+func (t *task) base() string { return strings.TrimPrefix(t.name, wildcardPrefix) }
+
 // solve has the CA validate the names of pending authorizations, at least one.
-// With undo, the authorizations that come of it are left to follow-ups to
-// deactivate.
-func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization, typ probe.ChallengeType, undo bool) error {
+// Fresh authorizations that come of it are left to follow-ups to deactivate.
+func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization, m method) error {
 	tasks := make([]*task, len(authzs))
 	names := make([]string, len(authzs))
 	for i, a := range authzs {
 		names[i], _ = authorizedName(a)
-		c, err := r.choose(a, typ)
+		c, err := r.choose(a, m.challenge)
 		if err != nil {
 			return err
 		}
 		tasks[i] = &task{name: names[i], authz: a, challenge: c}
+		if err := r.prepare(o, tasks[i], m.policy); err != nil {
+			return err
+		}
 	}
+	here, elsewhere := r.split(tasks)
 	defer func() {
 		for _, t := range tasks {
 			if t.withdraw != nil {
@@ -60,13 +71,16 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 	}()
 	var promises []promise
 	err := r.step(probe.StepSetup, about(names), func() (err error) {
-		if undo {
+		if m.mode == config.AuthorizationFresh {
 			if promises, err = r.promise(tasks); err != nil {
 				return err
 			}
 		}
-		return r.presentAll(ctx, tasks, typ)
+		return r.presentAll(ctx, here)
 	})
+	if err == nil && len(elsewhere) > 0 {
+		err = r.publish(ctx, elsewhere)
+	}
 	if err == nil {
 		err = r.step(probe.StepValidation, about(names), func() error { return r.validate(ctx, o, tasks) })
 	}
@@ -89,18 +103,57 @@ func (r *run) choose(a *acme.Authorization, typ probe.ChallengeType) (*acme.Chal
 	if !isHTTPS(c.URI) {
 		return nil, r.broken(objectChallenge, "the challenge's url is not an absolute https URL").of(name)
 	}
-	if !isBase64URL(c.Token) || len(c.Token) > maxToken {
+	if typ != probe.DNSPersist01 && (!isBase64URL(c.Token) || len(c.Token) > maxToken) {
 		return nil, r.broken(objectChallenge, "the challenge's token is not a string of base64url of at most %d bytes", maxToken).of(name)
 	}
 	return c, nil
 }
 
-// presentAll publishes the answers. Of tls-alpn-01 there is one for a name at a
-// time, and another target's may have to be waited for: taken in the order of
-// the names, no two runs wait for each other.
-func (r *run) presentAll(ctx context.Context, tasks []*task, typ probe.ChallengeType) error {
-	if typ != probe.TLSALPN01 {
-		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i], typ) })
+// prepare works out the answer to the task's challenge. Nobody hears of it yet.
+func (r *run) prepare(o *order, t *task, policy string) (err error) {
+	typ := probe.ChallengeType(t.challenge.Type)
+	t.answer = probe.Challenge{Type: typ, Identifier: t.authz.Identifier.Value, Start: r.Start}
+	switch typ {
+	case probe.DNSPersist01:
+		t.answer.Record, t.standing, err = r.persistRecord(o, t, policy)
+		return err
+	case probe.DNS01, probe.DNSAccount01:
+		t.answer.Record, err = r.keyRecord(typ, t.base(), t.challenge.Token)
+	default:
+		t.answer.Token = t.challenge.Token
+		t.answer.KeyAuthorization, err = r.client.HTTP01ChallengeResponse(t.challenge.Token) // RFC 8555 §8.1: the same for every type
+	}
+	if err != nil {
+		return fail(probe.FailureLocal, objectChallenge, "cannot make the answer: "+quoted(err.Error())).of(t.name)
+	}
+	return nil
+}
+
+// split tells the tasks that one of our responders answers from those whose
+// records are elsewhere.
+func (r *run) split(tasks []*task) (here, elsewhere []*task) {
+	for _, t := range tasks {
+		place, _ := r.Responders.Place(t.answer.Record.Name)
+		// A name that nobody has is for the responder to refuse, unless somebody
+		// else may have its record.
+		if !t.answer.Type.DNS() || place == config.PlaceResponder || place == config.PlaceNobody && t.standing == "" {
+			here = append(here, t)
+		} else {
+			elsewhere = append(elsewhere, t)
+		}
+	}
+	return here, elsewhere
+}
+
+// presentAll publishes the answers of our responders. Of tls-alpn-01 there is one
+// for a name at a time, and another target's may have to be waited for: taken in
+// the order of the names, no two runs wait for each other.
+func (r *run) presentAll(ctx context.Context, tasks []*task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	if tasks[0].answer.Type != probe.TLSALPN01 {
+		return r.parallel(len(tasks), func(_ *line, i int) error { return r.present(ctx, tasks[i]) })
 	}
 	byName := slices.SortedFunc(slices.Values(tasks), func(a, b *task) int { return strings.Compare(a.name, b.name) })
 	for i, t := range byName {
@@ -108,26 +161,16 @@ func (r *run) presentAll(ctx context.Context, tasks []*task, typ probe.Challenge
 			// It would wait for itself.
 			return r.broken(objectOrder, "the order has two authorizations for one name: by tls-alpn-01 only one of them can be answered").of(t.name)
 		}
-		if err := r.present(ctx, t, typ); err != nil {
+		if err := r.present(ctx, t); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// present publishes the answer to a challenge. It changes nothing but t.
-func (r *run) present(ctx context.Context, t *task, typ probe.ChallengeType) error {
-	answer, err := r.client.HTTP01ChallengeResponse(t.challenge.Token) // RFC 8555 §8.1: the same for every type
-	if err == nil {
-		t.withdraw, err = r.Solver.Present(ctx, probe.Challenge{
-			Type:             typ,
-			Identifier:       t.authz.Identifier.Value,
-			Token:            t.challenge.Token,
-			KeyAuthorization: answer,
-			Start:            r.Start,
-		})
-	}
-	if err != nil {
+// present has a responder of ours answer a challenge. It changes nothing but t.
+func (r *run) present(ctx context.Context, t *task) (err error) {
+	if t.withdraw, err = r.Solver.Present(ctx, t.answer); err != nil {
 		return fail(probe.FailureLocal, objectChallenge, "cannot publish the answer: "+quoted(err.Error())).of(t.name)
 	}
 	return nil
@@ -149,6 +192,9 @@ func (r *run) validate(ctx context.Context, o *order, tasks []*task) error {
 		// The CA validated while we waited for its answer, as step-ca does. The
 		// authorization is the one to say so.
 		_, t.retryAfter, err = l.look(ctx, t)
+		if l.cut(ctx, err) {
+			return nil // who waits for it says that the time was over
+		}
 		return err
 	})
 	if err != nil {

@@ -22,16 +22,23 @@ func probeValidate(ctx context.Context, r *run) error {
 	}
 	m := r.Pair.Module.Validate
 	o := &order{names: orderNames(m.Names), profile: m.Profile}
-	return r.authorize(ctx, o, m.Challenge, config.AuthorizationFresh)
+	return r.authorize(ctx, o, method{challenge: m.Challenge, policy: m.PersistPolicy, mode: config.AuthorizationFresh})
+}
+
+// method is how names are to be validated.
+type method struct {
+	challenge probe.ChallengeType
+	policy    string // of records of dns-persist-01; empty: none
+	mode      config.AuthorizationMode
 }
 
 // authorize places an order for o's names and has each of them validated.
-func (r *run) authorize(ctx context.Context, o *order, typ probe.ChallengeType, mode config.AuthorizationMode) error {
+func (r *run) authorize(ctx context.Context, o *order, m method) error {
 	authzs, err := r.orderAuthorizations(ctx, o)
 	if err != nil {
 		return err
 	}
-	if mode == config.AuthorizationFresh && slices.ContainsFunc(authzs, isValid) {
+	if m.mode == config.AuthorizationFresh && slices.ContainsFunc(authzs, isValid) {
 		// A valid authorization would skip the validation that is to be
 		// measured. One order for the names has to be enough to be rid of it.
 		if authzs, err = r.drain(ctx, o, authzs); err != nil {
@@ -42,7 +49,7 @@ func (r *run) authorize(ctx context.Context, o *order, typ probe.ChallengeType, 
 	if len(pending) == 0 {
 		return nil
 	}
-	return r.solve(ctx, o, pending, typ, mode == config.AuthorizationFresh)
+	return r.solve(ctx, o, pending, m)
 }
 
 // orderAuthorizations places the order and reads its authorizations.

@@ -251,7 +251,7 @@ func TestAuthorizedAlready(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := &order{names: []string{name}}
-			if err := r.authorize(t.Context(), o, probe.HTTP01, config.AuthorizationReuse); err != nil {
+			if err := r.authorize(t.Context(), o, method{challenge: probe.HTTP01, mode: config.AuthorizationReuse}); err != nil {
 				t.Fatal(err)
 			}
 			calls := names(r.HTTP.Calls())

@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,15 +37,28 @@ type mistake struct {
 	Problem string `json:"problem"`
 }
 
+// CheckOptions are the arguments of check config.
+type CheckOptions struct {
+	Files  []string
+	Output string // "text" or "json"
+	Online bool   // compare what has no mistakes with the world; as text only
+}
+
 // CheckConfig loads each file, says what it will spend and how soon faults are
-// seen, and reports every mistake in all of them. The output is "text" or "json".
-func CheckConfig(c Common, files []string, output string) error {
-	if !slices.Contains([]string{"text", "json"}, output) {
-		return usageError{fmt.Errorf("--output=%s: must be one of text, json", output)}
+// seen, and reports every mistake in all of them. Online, it also asks name servers,
+// CAs and our own responders whether everything is as the file needs it; it creates
+// no account and no order.
+func CheckConfig(ctx context.Context, c Common, o CheckOptions) error {
+	switch {
+	case !slices.Contains([]string{"text", "json"}, o.Output):
+		return usageError{fmt.Errorf("--output=%s: must be one of text, json", o.Output)}
+	case o.Online && o.Output != "text":
+		return usageError{fmt.Errorf("--output=%s: what --online finds is printed as text only", o.Output)}
 	}
 	var checked checkedFiles
 	var failed []error
-	for _, file := range files {
+	bad := false
+	for _, file := range o.Files {
 		cfg, plan, err := loadFile(file)
 		one := checkedFile{File: file, OK: err == nil, Plan: plan, Mistakes: mistakes(err)}
 		if err != nil {
@@ -54,37 +68,46 @@ func CheckConfig(c Common, files []string, output string) error {
 			one.Targets, one.Pairs = len(cfg.Targets), len(cfg.Pairs())
 		}
 		checked.Files = append(checked.Files, one)
+		if o.Output == "json" {
+			continue
+		}
+		if err := c.printChecked(one); err != nil {
+			return err
+		}
+		if o.Online && one.OK {
+			bad = checkOnline(ctx, c, file, cfg) || bad
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("check %s: %w", file, context.Cause(ctx))
+		}
 	}
-	if err := c.printChecked(checked, output); err != nil {
-		return err
-	}
-	if len(failed) == 0 {
-		return nil
-	}
-	return usageError{fmt.Errorf("the configuration has mistakes:\n%w", errors.Join(failed...))}
-}
-
-// printChecked prints what was found out about the files.
-func (c Common) printChecked(checked checkedFiles, output string) error {
-	if output == "json" {
+	if o.Output == "json" {
 		enc := json.NewEncoder(c.Stdout)
 		enc.SetIndent("", "  ")
-		return enc.Encode(checked)
-	}
-	for _, f := range checked.Files {
-		if f.Plan == nil {
-			continue // its mistakes are all there is to say
-		}
-		verdict := "ok"
-		if !f.OK {
-			verdict = "cannot be kept"
-		}
-		fmt.Fprintf(c.Stdout, "%s: %s (targets: %d, pairs: %d)\n", f.File, verdict, f.Targets, f.Pairs)
-		if err := f.Plan.Text(c.Stdout); err != nil {
+		if err := enc.Encode(checked); err != nil {
 			return err
 		}
 	}
+	switch {
+	case len(failed) > 0:
+		return usageError{fmt.Errorf("the configuration has mistakes:\n%w", errors.Join(failed...))}
+	case bad:
+		return ErrCheckFailed
+	}
 	return nil
+}
+
+// printChecked prints what was found out about a file.
+func (c Common) printChecked(f checkedFile) error {
+	if f.Plan == nil {
+		return nil // its mistakes are all there is to say
+	}
+	verdict := "ok"
+	if !f.OK {
+		verdict = "cannot be kept"
+	}
+	fmt.Fprintf(c.Stdout, "%s: %s (targets: %d, pairs: %d)\n", f.File, verdict, f.Targets, f.Pairs)
+	return f.Plan.Text(c.Stdout)
 }
 
 // loadFile loads a file and plans what it will spend. What cannot be kept is a
@@ -99,6 +122,12 @@ func loadFile(file string) (*config.Config, *budget.Plan, error) {
 	for _, t := range plan.Targets {
 		for _, r := range t.Refusals {
 			refused = append(refused, cfg.Mistake(r.Problem, "targets", t.Target, "probes", r.Module))
+		}
+	}
+	for name, m := range cfg.Modules {
+		if m.Issue != nil && m.Issue.Names.Mode == config.NamesPool {
+			refused = append(refused, cfg.Mistake("pools can be planned, but runs do not take their names from them yet: choose random or fixed",
+				"modules", name, "issue", "names", "mode"))
 		}
 	}
 	// In the order of the file, as other mistakes are.

@@ -11,7 +11,9 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
+	"github.com/acme-exporter/acme_exporter/internal/dnsclient"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/publish"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 	"github.com/acme-exporter/acme_exporter/prober"
@@ -26,9 +28,17 @@ type executor struct {
 	responders *challenge.Set
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
-	mu         sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the fields below
+	inForce inForce
+	pacers  map[string]*budget.Pacer // by preset; they outlive reloads
+}
+
+// inForce is what a configuration gives to its runs. One in flight keeps what it
+// began with.
+type inForce struct {
 	transports transports
-	pacers     map[string]*budget.Pacer // by preset; they outlive reloads
+	responders config.Responders
+	records    *publish.Publisher
 }
 
 // transports has one for each pair and configuration of it, so that runs of a
@@ -40,15 +50,20 @@ type transportKey struct {
 	hash string
 }
 
-// newTransports makes a transport for every pair of cfg; it opens nothing.
-func (e *executor) newTransports(cfg *config.Config) (transports, error) {
-	made := transports{}
+// prepare makes what the runs of cfg need, with a transport for every pair; it
+// opens nothing.
+func (e *executor) prepare(cfg *config.Config) (inForce, error) {
+	made := inForce{
+		transports: transports{},
+		responders: cfg.Responders,
+		records:    publish.New(cfg.Responders, &dnsclient.Client{Resolvers: cfg.Resolvers}),
+	}
 	for _, pair := range cfg.Pairs() {
 		t, err := e.newTransport(pair)
 		if err != nil {
-			return nil, err
+			return inForce{}, err
 		}
-		made[transportKey{pair.Pair, pair.Hash}] = t
+		made.transports[transportKey{pair.Pair, pair.Hash}] = t
 	}
 	return made, nil
 }
@@ -119,36 +134,37 @@ func versionOrDevel() string {
 	return version.Version
 }
 
-// swap puts in the transports of a new configuration and closes the old ones'
-// idle connections; runs in flight keep theirs.
-func (e *executor) swap(t transports) {
+// swap puts a new configuration into force and closes the old one's idle
+// connections; runs in flight keep theirs.
+func (e *executor) swap(made inForce) {
 	e.mu.Lock()
-	old := e.transports
-	e.transports = t
+	old := e.inForce
+	e.inForce = made
 	e.mu.Unlock()
-	for _, t := range old {
+	for _, t := range old.transports {
 		t.Close()
 	}
 }
 
-// transport returns the pair's. A follow-up of a pair that has left the
-// configuration meanwhile gets one of its own, to be closed by release.
-func (e *executor) transport(pair config.Pair) (t *acmehttp.Transport, release func(), err error) {
+// now returns what is in force, with the pair's transport. A follow-up of a pair
+// that has left the configuration meanwhile gets one of its own, to be closed by
+// release.
+func (e *executor) now(pair config.Pair) (f inForce, t *acmehttp.Transport, release func(), err error) {
 	e.mu.Lock()
-	t = e.transports[transportKey{pair.Pair, pair.Hash}]
+	f = e.inForce
 	e.mu.Unlock()
-	if t != nil {
-		return t, func() {}, nil
+	if t = f.transports[transportKey{pair.Pair, pair.Hash}]; t != nil {
+		return f, t, func() {}, nil
 	}
 	if t, err = e.newTransport(pair); err != nil {
-		return nil, nil, err
+		return f, nil, nil, err
 	}
-	return t, t.Close, nil
+	return f, t, t.Close, nil
 }
 
 // execute is the runner's Options.Execute.
 func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
-	t, release, err := e.transport(job.Pair)
+	f, t, release, err := e.now(job.Pair)
 	if err != nil {
 		return probe.Facts{Failure: &probe.Failure{
 			Step: probe.StepSetup, Kind: probe.FailureLocal, Call: -1, Detail: err.Error(),
@@ -162,14 +178,16 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		progress = nil // not what was asked for
 	}
 	return prober.Run(ctx, prober.Request{
-		ID:        job.ID,
-		Start:     job.Start,
-		Pair:      job.Pair,
-		FollowUp:  job.FollowUp,
-		HTTP:      session,
-		Accounts:  targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.Account.KeyType},
-		Solver:    e.responders,
-		FollowUps: job.FollowUps,
-		Progress:  progress,
+		ID:         job.ID,
+		Start:      job.Start,
+		Pair:       job.Pair,
+		FollowUp:   job.FollowUp,
+		HTTP:       session,
+		Accounts:   targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.Account.KeyType},
+		Solver:     e.responders,
+		FollowUps:  job.FollowUps,
+		Responders: f.responders,
+		Records:    f.records,
+		Progress:   progress,
 	})
 }

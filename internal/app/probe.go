@@ -50,7 +50,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		responders: responders,
 		progress:   func(s probe.StepName) { fmt.Fprintf(common.Stderr, "%s …\n", s) },
 	}
-	if exec.transports, err = exec.newTransports(cfg); err != nil {
+	if exec.inForce, err = exec.prepare(cfg); err != nil {
 		return err
 	}
 	options := runner.Options{

@@ -215,7 +215,7 @@ func (e *exporter) reload(context.Context) error {
 
 // apply builds everything that can fail, then swaps.
 func (e *exporter) apply(cfg *config.Config) error {
-	made, err := e.executor.newTransports(cfg)
+	made, err := e.executor.prepare(cfg)
 	if err != nil {
 		return err
 	}

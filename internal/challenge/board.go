@@ -2,9 +2,7 @@ package challenge
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -25,6 +23,7 @@ const (
 	maxOtherVisits = 500  // of these, those that are not OK
 	maxLivePerName = 100  // challenges of one type for one name; bounds a TXT answer
 	maxTokenLength = 512
+	maxValueLength = 512 // bytes of a TXT record: an answer with a hundred of them can be sent
 )
 
 // board is the live challenges, as the responders look them up.
@@ -32,7 +31,7 @@ type board struct {
 	mu     sync.Mutex // guards what follows, and the visits of every presentation
 	tokens map[hostToken][]*presentation
 	hosts  map[string][]*presentation // http-01, by host
-	txt    map[string][]*presentation // dns-01, by the owner name of its TXT record
+	txt    map[string][]*presentation // DNS challenges, by the owner name of the TXT record
 	sni    map[string][]*presentation // tls-alpn-01, by server name
 	names  map[string][]*presentation // all, by identifier and its parents inside the zone
 }
@@ -51,8 +50,8 @@ type presentation struct {
 	keyAuth    string
 	sni        string           // tls-alpn-01: as in a client hello, in lower case
 	cert       *tls.Certificate // tls-alpn-01: the answer
-	owner      string           // dns-01: of the TXT record, canonical
-	value      string           // dns-01: of the TXT record
+	owner      string           // DNS challenges: of the TXT record, canonical
+	value      string           // DNS challenges: of the TXT record
 	names      []string         // the identifier and its parents inside the zone, canonical
 
 	gone      chan struct{} // closed when it is withdrawn
@@ -75,62 +74,81 @@ func newBoard() *board {
 // newPresentation checks c. The CA chose the token and the identifier, so that
 // both are foreign.
 func newPresentation(c probe.Challenge) (*presentation, error) {
-	if !validToken(c.Token) {
-		return nil, errors.New("the token has characters outside base64url, or a length that is not from 1 to 512")
-	}
-	// RFC 8555 §8.1: keyAuthorization = token || '.' || base64url(Thumbprint(accountKey)).
-	thumbprint, found := strings.CutPrefix(c.KeyAuthorization, c.Token+".")
-	if !found || !validToken(thumbprint) {
-		return nil, errors.New("the key authorization is not the token, a dot and a thumbprint")
-	}
 	p := &presentation{
 		kind: c.Type, start: c.Start, token: c.Token, keyAuth: c.KeyAuthorization,
 		networks: make(map[netip.Prefix]int), gone: make(chan struct{}),
 	}
-	if ip, err := netip.ParseAddr(c.Identifier); err == nil {
-		p.identifier = ip.String()
-		// RFC 8738 §4: "The existing "http-01" and "tls-alpn-01" challenges can be
-		// used to validate IP addresses", and §7: dns-01 must not.
-		switch c.Type {
-		case probe.HTTP01:
-			p.host = p.identifier
-		case probe.TLSALPN01:
-			p.sni = reverseName(ip)
-			p.cert, err = alpnCertificate("", ip, c.KeyAuthorization)
-		default:
-			err = errors.New("an IP address cannot be validated by this challenge")
-		}
-		if err != nil {
+	if !c.Type.DNS() {
+		if err := checkKeyAuthorization(c); err != nil {
 			return nil, err
 		}
-		return p, nil
 	}
-	if _, ok := dns.IsDomainName("_acme-challenge." + c.Identifier); !ok || c.Identifier == "" ||
-		c.Identifier == "." || strings.ContainsAny(c.Identifier, `*\`) {
+	if ip, err := netip.ParseAddr(c.Identifier); err == nil {
+		return p, p.answerAddress(ip)
+	}
+	if !isName(c.Identifier) {
 		return nil, errors.New("the identifier is not a domain name")
 	}
 	p.identifier = dns.CanonicalName(c.Identifier)
-	name := strings.TrimSuffix(p.identifier, ".")
-	switch c.Type {
-	case probe.HTTP01:
-		p.host = name
-	case probe.TLSALPN01:
-		var err error
-		p.sni = name
-		if p.cert, err = alpnCertificate(name, netip.Addr{}, c.KeyAuthorization); err != nil {
-			return nil, err
-		}
-	case probe.DNS01:
-		// RFC 8555 §8.4: the TXT record's name is the validation domain name with
-		// the label "_acme-challenge" before it, its value the base64url of the
-		// SHA-256 of the key authorization.
-		p.owner = "_acme-challenge." + p.identifier
-		sum := sha256.Sum256([]byte(c.KeyAuthorization))
-		p.value = base64.RawURLEncoding.EncodeToString(sum[:])
-	default:
-		return nil, errors.New("there is no responder for this type of challenge")
+	return p, p.answerName(c.Record)
+}
+
+// checkKeyAuthorization checks what http-01 and tls-alpn-01 are answered with.
+func checkKeyAuthorization(c probe.Challenge) error {
+	if !validToken(c.Token) {
+		return errors.New("the token has characters outside base64url, or a length that is not from 1 to 512")
 	}
-	return p, nil
+	// RFC 8555 §8.1: keyAuthorization = token || '.' || base64url(Thumbprint(accountKey)).
+	thumbprint, found := strings.CutPrefix(c.KeyAuthorization, c.Token+".")
+	if !found || !validToken(thumbprint) {
+		return errors.New("the key authorization is not the token, a dot and a thumbprint")
+	}
+	return nil
+}
+
+// isName reports whether s is a domain name that is written without escapes, and
+// no wildcard.
+func isName(s string) bool {
+	_, ok := dns.IsDomainName(s)
+	return ok && s != "" && s != "." && !strings.ContainsAny(s, `*\`)
+}
+
+// answerAddress makes p the answer for an IP address. RFC 8738 §4: "The existing
+// "http-01" and "tls-alpn-01" challenges can be used to validate IP addresses", and
+// §7: dns-01 must not.
+func (p *presentation) answerAddress(ip netip.Addr) (err error) {
+	p.identifier = ip.String()
+	switch p.kind {
+	case probe.HTTP01:
+		p.host = p.identifier
+	case probe.TLSALPN01:
+		p.sni = reverseName(ip)
+		p.cert, err = alpnCertificate("", ip, p.keyAuth)
+	default:
+		err = errors.New("an IP address cannot be validated by this challenge")
+	}
+	return err
+}
+
+// answerName makes p the answer for its identifier, a name.
+func (p *presentation) answerName(record probe.Record) (err error) {
+	name := strings.TrimSuffix(p.identifier, ".")
+	switch {
+	case p.kind == probe.HTTP01:
+		p.host = name
+	case p.kind == probe.TLSALPN01:
+		p.sni = name
+		p.cert, err = alpnCertificate(name, netip.Addr{}, p.keyAuth)
+	case !p.kind.DNS():
+		err = errors.New("there is no responder for this type of challenge")
+	case !isName(record.Name):
+		err = errors.New("the record's name is not a domain name")
+	case record.Value == "" || len(record.Value) > maxValueLength:
+		err = errors.New("the record's value has a length that is not from 1 to 512")
+	default:
+		p.owner, p.value = dns.CanonicalName(record.Name), record.Value
+	}
+	return err
 }
 
 // validToken reports whether s may be a token. RFC 8555 §8.3: it "MUST NOT
@@ -164,7 +182,7 @@ func (b *board) add(p *presentation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.hosts[p.host]) >= maxLivePerName && p.kind == probe.HTTP01 ||
-		len(b.txt[p.owner]) >= maxLivePerName && p.kind == probe.DNS01 ||
+		len(b.txt[p.owner]) >= maxLivePerName && p.kind.DNS() ||
 		len(b.sni[p.sni]) >= maxLivePerName && p.kind == probe.TLSALPN01 {
 		return errors.New("100 challenges for this name are live already")
 	}
@@ -175,14 +193,14 @@ func (b *board) add(p *presentation) error {
 	if same := b.sni[p.sni]; p.kind == probe.TLSALPN01 && len(same) > 0 && same[0].keyAuth != p.keyAuth {
 		return &errBusy{same[0].gone}
 	}
-	switch p.kind {
-	case probe.HTTP01:
+	switch {
+	case p.kind == probe.HTTP01:
 		b.tokens[key] = append(b.tokens[key], p)
 		b.hosts[p.host] = append(b.hosts[p.host], p)
-	case probe.DNS01:
-		b.txt[p.owner] = append(b.txt[p.owner], p)
-	case probe.TLSALPN01:
+	case p.kind == probe.TLSALPN01:
 		b.sni[p.sni] = append(b.sni[p.sni], p)
+	case p.kind.DNS():
+		b.txt[p.owner] = append(b.txt[p.owner], p)
 	}
 	for _, name := range p.names {
 		b.names[name] = append(b.names[name], p)

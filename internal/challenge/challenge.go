@@ -1,7 +1,8 @@
 // Package challenge answers the validators of CAs: an HTTP listener for http-01
 // (RFC 8555 §8.3), a TLS listener for tls-alpn-01 (RFC 8737) and an authoritative
-// DNS server for the probe zones, which serves dns-01 (RFC 8555 §8.4) and every
-// name that is probed. It reports who came and what they were told.
+// DNS server for the probe zones, which serves the records of dns-01 (RFC 8555
+// §8.4), dns-account-01 and dns-persist-01, and every name that is probed. It
+// reports who came and what they were told.
 //
 // It owns the listeners and the live challenges. It knows nothing of orders,
 // accounts or CAs, resolves nothing, and keeps nothing on disk. Everything that
@@ -42,7 +43,8 @@ type Set struct {
 
 // responder is one listener in its life after opening.
 type responder interface {
-	addr() net.Addr
+	configured() string // the address as configured
+	addr() net.Addr     // where it listens
 	// start begins to serve; release closes one that never was started.
 	start()
 	release()
@@ -66,9 +68,10 @@ func NewSet(logger *slog.Logger) *Set {
 // withdraw returns the visits of validators, in the order of time. It must be
 // called; another call returns the same and does nothing else.
 //
-// Present fails when no responder for the type is open, when the identifier of a
-// dns-01 challenge lies in none of the zones, and when the token or the key
-// authorization are not what RFC 8555 §8.1 allows. Its errors hold neither.
+// Present fails when no responder for the type is open, when the record of a DNS
+// challenge lies in none of the zones, wherever its identifier does, and when the
+// token or the key authorization are not what RFC 8555 §8.1 allows. Its errors hold
+// neither.
 func (s *Set) Present(ctx context.Context, c probe.Challenge) (withdraw func() []probe.Visit, err error) {
 	defer func() {
 		if err != nil {
@@ -106,21 +109,22 @@ func (s *Set) publish(p *presentation) error {
 	if s.closed {
 		return ErrClosed
 	}
-	var names []string // whose queries are visits of this challenge
+	var served *zones
+	p.names = nil
 	if s.dns != nil {
-		names = s.dns.zones.Load().lineage(p.identifier)
+		served = s.dns.zones.Load()
+		p.names = served.lineage(p.identifier) // whose queries are visits of this challenge
 	}
 	switch {
 	case p.kind == probe.HTTP01 && s.http == nil:
 		return errors.New("no HTTP responder is open: set responders.http")
 	case p.kind == probe.TLSALPN01 && s.alpn == nil:
 		return errors.New("no TLS-ALPN responder is open: set responders.tls_alpn")
-	case p.kind == probe.DNS01 && s.dns == nil:
+	case p.kind.DNS() && served == nil:
 		return errors.New("no DNS responder is open: set responders.dns")
-	case p.kind == probe.DNS01 && len(names) == 0:
+	case p.kind.DNS() && served.find(p.owner) == nil:
 		return errors.New("the name lies in none of responders.dns.zones")
 	}
-	p.names = names
 	return s.board.add(p)
 }
 

@@ -23,50 +23,61 @@ import (
 
 func TestPresentErrors(t *testing.T) {
 	both := config.Responders{HTTP: httpConfig(), DNS: dnsConfig()}
-	edit := func(f func(*probe.Challenge)) probe.Challenge {
-		c := aChallenge(probe.DNS01, "x.solo.test", "secret-token")
+	edit := func(kind probe.ChallengeType, f func(*probe.Challenge)) probe.Challenge {
+		c := aChallenge(kind, "x.solo.test", "secret-token")
 		f(&c)
 		return c
 	}
+	is := func(kind probe.ChallengeType, identifier string) probe.Challenge {
+		return aChallenge(kind, identifier, "secret-token")
+	}
+	const (
+		noToken = `present http-01 for "x.solo.test": the token has characters outside base64url, or a length that is not from 1 to 512`
+		noKey   = `present http-01 for "x.solo.test": the key authorization is not the token, a dot and a thumbprint`
+	)
 	tests := []struct {
 		name       string
 		responders config.Responders
 		challenge  probe.Challenge
 		want       string
 	}{
-		{"no HTTP", config.Responders{DNS: dnsConfig()}, edit(func(c *probe.Challenge) { c.Type = probe.HTTP01 }),
+		{"no HTTP", config.Responders{DNS: dnsConfig()}, is(probe.HTTP01, "x.solo.test"),
 			`present http-01 for "x.solo.test": no HTTP responder is open: set responders.http`},
-		{"no DNS", config.Responders{HTTP: httpConfig()}, edit(func(*probe.Challenge) {}),
-			`present dns-01 for "x.solo.test": no DNS responder is open: set responders.dns`},
-		{"outside", both, edit(func(c *probe.Challenge) { c.Identifier = "x.example" }),
+		{"no DNS", config.Responders{HTTP: httpConfig()}, is(probe.DNSPersist01, "x.solo.test"),
+			`present dns-persist-01 for "x.solo.test": no DNS responder is open: set responders.dns`},
+		{"outside", both, is(probe.DNS01, "x.example"),
 			`present dns-01 for "x.example": the name lies in none of responders.dns.zones`},
-		{"above", both, edit(func(c *probe.Challenge) { c.Identifier = "probe.example" }),
+		{"above", both, is(probe.DNS01, "probe.example"),
 			`present dns-01 for "probe.example": the name lies in none of responders.dns.zones`},
-		{"no TLS", both, edit(func(c *probe.Challenge) { c.Type = probe.TLSALPN01 }),
+		{"record outside", both, edit(probe.DNSAccount01, func(c *probe.Challenge) { c.Record.Name = "_acme-challenge.x.example" }),
+			`present dns-account-01 for "x.solo.test": the name lies in none of responders.dns.zones`},
+		{"no TLS", both, is(probe.TLSALPN01, "x.solo.test"),
 			`present tls-alpn-01 for "x.solo.test": no TLS-ALPN responder is open: set responders.tls_alpn`},
-		{"type", both, edit(func(c *probe.Challenge) { c.Type = "tls-sni-01" }),
+		{"type", both, is("tls-sni-01", "x.solo.test"),
 			`present tls-sni-01 for "x.solo.test": there is no responder for this type of challenge`},
-		{"type for an address", both, edit(func(c *probe.Challenge) { c.Type, c.Identifier = "tls-sni-01", "2001:db8::1" }),
+		{"type for an address", both, is("tls-sni-01", "2001:db8::1"),
 			`present tls-sni-01 for "2001:db8::1": an IP address cannot be validated by this challenge`},
-		{"token", both, edit(func(c *probe.Challenge) { c.Token = "secret/../token"; c.KeyAuthorization = c.Token + ".thumb" }),
-			`present dns-01 for "x.solo.test": the token has characters outside base64url, or a length that is not from 1 to 512`},
-		{"padding", both, edit(func(c *probe.Challenge) { c.Token = "secret=="; c.KeyAuthorization = c.Token + ".thumb" }),
-			`present dns-01 for "x.solo.test": the token has characters outside base64url, or a length that is not from 1 to 512`},
-		{"no token", both, edit(func(c *probe.Challenge) { c.Token = "" }),
-			`present dns-01 for "x.solo.test": the token has characters outside base64url, or a length that is not from 1 to 512`},
-		{"long token", both, edit(func(c *probe.Challenge) { c.Token = strings.Repeat("a", 513) }),
-			`present dns-01 for "x.solo.test": the token has characters outside base64url, or a length that is not from 1 to 512`},
-		{"key authorization", both, edit(func(c *probe.Challenge) { c.KeyAuthorization = "<script>secret</script>" }),
-			`present dns-01 for "x.solo.test": the key authorization is not the token, a dot and a thumbprint`},
-		{"thumbprint", both, edit(func(c *probe.Challenge) { c.KeyAuthorization = c.Token + ".secret thumb" }),
-			`present dns-01 for "x.solo.test": the key authorization is not the token, a dot and a thumbprint`},
-		{"address", both, edit(func(c *probe.Challenge) { c.Identifier = "192.0.2.1" }),
+		{"token", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.Token = "secret/../token"; c.KeyAuthorization = c.Token + ".thumb" }), noToken},
+		{"padding", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.Token = "secret=="; c.KeyAuthorization = c.Token + ".thumb" }), noToken},
+		{"no token", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.Token = "" }), noToken},
+		{"long token", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.Token = strings.Repeat("a", 513) }), noToken},
+		{"key authorization", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.KeyAuthorization = "<script>secret</script>" }), noKey},
+		{"thumbprint", both, edit(probe.HTTP01, func(c *probe.Challenge) { c.KeyAuthorization = c.Token + ".secret thumb" }), noKey},
+		{"no record", both, edit(probe.DNS01, func(c *probe.Challenge) { c.Record = probe.Record{} }),
+			`present dns-01 for "x.solo.test": the record's name is not a domain name`},
+		{"no value", both, edit(probe.DNS01, func(c *probe.Challenge) { c.Record.Value = "" }),
+			`present dns-01 for "x.solo.test": the record's value has a length that is not from 1 to 512`},
+		{"long value", both, edit(probe.DNSPersist01, func(c *probe.Challenge) { c.Record.Value = strings.Repeat("a", 513) }),
+			`present dns-persist-01 for "x.solo.test": the record's value has a length that is not from 1 to 512`},
+		{"long name", both, edit(probe.DNSAccount01, func(c *probe.Challenge) { c.Record.Name = strings.Repeat("a.", 125) + "solo.test" }),
+			`present dns-account-01 for "x.solo.test": the record's name is not a domain name`},
+		{"address", both, is(probe.DNS01, "192.0.2.1"),
 			`present dns-01 for "192.0.2.1": an IP address cannot be validated by this challenge`},
-		{"wildcard", both, edit(func(c *probe.Challenge) { c.Identifier = "*.solo.test" }),
+		{"wildcard", both, is(probe.DNS01, "*.solo.test"),
 			`present dns-01 for "*.solo.test": the identifier is not a domain name`},
-		{"empty name", both, edit(func(c *probe.Challenge) { c.Identifier = "" }),
+		{"empty name", both, is(probe.DNS01, ""),
 			`present dns-01 for "": the identifier is not a domain name`},
-		{"empty label", both, edit(func(c *probe.Challenge) { c.Identifier = "a..solo.test" }),
+		{"empty label", both, is(probe.DNS01, "a..solo.test"),
 			`present dns-01 for "a..solo.test": the identifier is not a domain name`},
 	}
 	for _, tt := range tests {
@@ -317,8 +328,7 @@ func TestLogs(t *testing.T) {
 	serve(t, s, config.Responders{HTTP: httpConfig(), DNS: dnsConfig()})
 	c := aChallenge(probe.HTTP01, "x.solo.test", "very-secret")
 	present(t, s, c)
-	c.Type = probe.DNS01
-	withdraw := present(t, s, c)
+	withdraw := present(t, s, aChallenge(probe.DNS01, "x.solo.test", "secret value"))
 	for _, path := range []string{"very-secret", "very-secret/", "other-secret"} {
 		fetch(t, s, "GET", "x.solo.test", challengePath+path)
 		fetch(t, s, "POST", "x.solo.test", challengePath+path)

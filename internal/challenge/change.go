@@ -62,70 +62,59 @@ func (s *Set) Prepare(r config.Responders) (*Change, error) {
 	return c, nil
 }
 
-func (c *Change) prepareHTTP(r *config.HTTPResponder) error {
+func (c *Change) prepareHTTP(r *config.HTTPResponder) (err error) {
 	s := c.set
 	c.httpProxies = &proxies{networks: r.TrustedProxies, key: "responders.http.trusted_proxies"}
-	if s.http != nil && s.http.address == r.ListenAddress {
-		c.http = s.http
-		return nil
-	}
-	h, err := openHTTP(r.ListenAddress, s.board, s.log)
-	if err != nil {
-		var current net.Addr
-		if s.http != nil {
-			current = s.http.addr()
-		}
-		return listenError("responders.http.listen_address", r.ListenAddress, err, current)
-	}
-	c.http = h
-	return nil
+	c.http, err = listening(s.http, "responders.http", r.ListenAddress, func() (*httpResponder, error) {
+		return openHTTP(r.ListenAddress, s.board, s.log)
+	})
+	return err
 }
 
-func (c *Change) prepareALPN(r *config.TLSALPNResponder) error {
+func (c *Change) prepareALPN(r *config.TLSALPNResponder) (err error) {
 	s := c.set
 	c.alpnProxies = &proxies{networks: r.ProxyProtocol, key: "responders.tls_alpn.proxy_protocol"}
-	if s.alpn != nil && s.alpn.address == r.ListenAddress {
-		c.alpn = s.alpn
-		return nil
-	}
-	a, err := openALPN(r.ListenAddress, s.board, s.log)
-	if err != nil {
-		var current net.Addr
-		if s.alpn != nil {
-			current = s.alpn.addr()
-		}
-		return listenError("responders.tls_alpn.listen_address", r.ListenAddress, err, current)
-	}
-	c.alpn = a
-	return nil
+	c.alpn, err = listening(s.alpn, "responders.tls_alpn", r.ListenAddress, func() (*alpnResponder, error) {
+		return openALPN(r.ListenAddress, s.board, s.log)
+	})
+	return err
 }
 
-func (c *Change) prepareDNS(r *config.DNSResponder) error {
+func (c *Change) prepareDNS(r *config.DNSResponder) (err error) {
 	s := c.set
-	z, err := newZones(r)
-	if err != nil {
+	if c.zones, err = newZones(r); err != nil {
 		return err
 	}
-	c.zones = z
-	if s.dns != nil && s.dns.address == r.ListenAddress {
-		c.dns = s.dns
-		return nil
+	c.dns, err = listening(s.dns, "responders.dns", r.ListenAddress, func() (*dnsResponder, error) {
+		return openDNS(r.ListenAddress, s.board, s.limits, s.log)
+	})
+	return err
+}
+
+// listening returns present where it listens on address, and else what open has
+// opened there. The zero R stands for none.
+func listening[R interface {
+	comparable
+	responder
+}](present R, path, address string, open func() (R, error)) (R, error) {
+	var none R
+	if present != none && present.configured() == address {
+		return present, nil
 	}
-	d, err := openDNS(r.ListenAddress, s.board, s.limits, s.log)
-	if err != nil {
-		var current net.Addr
-		if s.dns != nil {
-			current = s.dns.addr()
-		}
-		return listenError("responders.dns.listen_address", r.ListenAddress, err, current)
+	opened, err := open()
+	if err == nil {
+		return opened, nil
 	}
-	c.dns = d
-	return nil
+	var current net.Addr
+	if present != none {
+		current = present.addr()
+	}
+	return none, listenError(path+".listen_address", address, err, current)
 }
 
 // Commit makes the change: new listeners serve, those that stay answer from the
-// new zones and believe the new proxies, and the sockets of those that are gone are closed. Live challenges
-// stay live.
+// new zones and believe the new proxies, and the sockets of those that are gone
+// are closed. Live challenges stay live.
 func (c *Change) Commit() {
 	s := c.set
 	s.mu.Lock()

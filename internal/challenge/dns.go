@@ -26,7 +26,6 @@ const (
 	tcpLifetime       = 60 * time.Second // of one connection
 	maxQuerySize      = 4096             // bytes; a longer query is nobody's
 	portTries         = 16               // to find a port that is free for UDP and TCP
-	acceptPause       = 50 * time.Millisecond
 )
 
 // dnsResponder is an authoritative server for the probe zones.
@@ -37,16 +36,9 @@ type dnsResponder struct {
 	zones   atomic.Pointer[zones]
 	limiter *limiter
 	udp     *net.UDPConn
-	tcp     net.Listener
-
-	halting   chan struct{}  // closed by halt
-	packets   sync.WaitGroup // the goroutine that reads packets
-	accepting sync.WaitGroup // the one that accepts connections
-	serving   sync.WaitGroup // one for each connection
-	over      chan struct{}  // closed when nothing runs any more
-
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]struct{}
+	tcp     *acceptor
+	packets sync.WaitGroup // the goroutine that reads packets
+	over    chan struct{}  // closed when nothing runs any more
 }
 
 // openDNS listens on address, UDP and TCP on one port; nothing is served before
@@ -62,8 +54,8 @@ func openDNS(address string, b *board, limits dnsLimits, log *slog.Logger) (*dns
 	_ = ipv6.NewPacketConn(udp).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
 	return &dnsResponder{
 		address: address, board: b, log: log,
-		limiter: newLimiter(limits), udp: udp, tcp: newBoundedListener(tcp),
-		halting: make(chan struct{}), over: make(chan struct{}), conns: make(map[net.Conn]struct{}),
+		limiter: newLimiter(limits), udp: udp, tcp: newAcceptor(newBoundedListener(tcp), "DNS", log),
+		over: make(chan struct{}),
 	}, nil
 }
 
@@ -99,80 +91,49 @@ func listenBoth(address string) (*net.UDPConn, net.Listener, error) {
 	}
 }
 
+func (r *dnsResponder) configured() string { return r.address }
+
 func (r *dnsResponder) addr() net.Addr { return r.udp.LocalAddr() }
 
 func (r *dnsResponder) start() {
 	r.log.Info("DNS responder listens", "address", r.addr().String())
 	r.packets.Go(r.servePackets)
-	r.accepting.Go(r.acceptConns)
+	r.tcp.start(r.serveConn)
 	go func() {
 		defer close(r.over)
 		r.packets.Wait()
-		r.accepting.Wait()
-		r.serving.Wait()
+		r.tcp.wait()
 	}()
 }
 
 func (r *dnsResponder) release() {
 	_ = r.udp.Close()
-	_ = r.tcp.Close()
+	_ = r.tcp.listener.Close()
 }
 
 func (r *dnsResponder) halt() {
 	r.log.Info("DNS responder stops", "address", r.addr().String())
-	close(r.halting)
-	_ = r.tcp.Close()
+	r.tcp.halt()
 	// The packet in hand is still answered, then the socket is closed.
 	_ = r.udp.SetReadDeadline(time.Unix(1, 0))
 	r.packets.Wait()
 	_ = r.udp.Close()
 	// So is the query in hand of each connection; those that are idle end.
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.conns {
-		_ = c.SetReadDeadline(time.Unix(1, 0))
-	}
+	r.tcp.each(func(c net.Conn) { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 func (r *dnsResponder) ended() <-chan struct{} { return r.over }
 
-func (r *dnsResponder) force() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.conns {
-		_ = c.Close()
-	}
-}
-
-// halted reports whether halt was called.
-func (r *dnsResponder) halted() bool {
-	select {
-	case <-r.halting:
-		return true
-	default:
-		return false
-	}
-}
-
-// pause waits a moment after an error that may repeat itself at once, such as
-// too many open files.
-func (r *dnsResponder) pause() {
-	t := time.NewTimer(acceptPause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-r.halting:
-	}
-}
+func (r *dnsResponder) force() { r.tcp.force() }
 
 func (r *dnsResponder) servePackets() {
 	buf := make([]byte, maxQuerySize)
-	for !r.halted() {
+	for !r.tcp.halted() {
 		n, session, err := dns.ReadFromSessionUDP(r.udp, buf)
 		if err != nil {
-			if !r.halted() {
+			if !r.tcp.halted() {
 				r.log.Debug("DNS responder cannot read a packet", "err", err)
-				r.pause()
+				r.tcp.pause()
 			}
 			continue
 		}
@@ -181,45 +142,6 @@ func (r *dnsResponder) servePackets() {
 			_, _ = dns.WriteToSessionUDP(r.udp, reply, session)
 		}
 	}
-}
-
-func (r *dnsResponder) acceptConns() {
-	for {
-		c, err := r.tcp.Accept()
-		switch {
-		case err == nil && r.track(c):
-			r.serving.Go(func() {
-				defer r.untrack(c)
-				r.serveConn(c)
-			})
-		case err == nil:
-			_ = c.Close()
-			return
-		case r.halted():
-			return
-		default:
-			r.log.Warn("DNS responder cannot accept a connection", "err", err)
-			r.pause()
-		}
-	}
-}
-
-// track remembers c for halt and force; false: it came too late.
-func (r *dnsResponder) track(c net.Conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.halted() {
-		return false
-	}
-	r.conns[c] = struct{}{}
-	return true
-}
-
-func (r *dnsResponder) untrack(c net.Conn) {
-	_ = c.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.conns, c)
 }
 
 // serveConn answers the queries of one connection, each with its length before
@@ -233,7 +155,7 @@ func (r *dnsResponder) serveConn(c net.Conn) {
 		if deadline.After(end) {
 			deadline = end
 		}
-		if !r.await(c, deadline) {
+		if !r.tcp.extend(c, deadline) {
 			return
 		}
 		if _, err := io.ReadFull(c, buf[:2]); err != nil {
@@ -257,15 +179,4 @@ func (r *dnsResponder) serveConn(c net.Conn) {
 			return
 		}
 	}
-}
-
-// await sets the deadlines of the next query; false: the responder halts. With
-// mu it cannot undo the deadline that halt sets.
-func (r *dnsResponder) await(c net.Conn, deadline time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.halted() {
-		return false
-	}
-	return c.SetDeadline(deadline) == nil
 }

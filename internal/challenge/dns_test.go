@@ -1,8 +1,6 @@
 package challenge
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -35,8 +33,6 @@ func TestRecords(t *testing.T) {
 	serve(t, s, config.Responders{DNS: dnsConfig()})
 	c := aChallenge(probe.DNS01, "x1.fra.probe.example", "token-of-x1")
 	present(t, s, c)
-	sum := sha256.Sum256([]byte(c.KeyAuthorization))
-	value := base64.RawURLEncoding.EncodeToString(sum[:])
 	glue := []string{
 		"ns.fra.probe.example. 3600 IN A 203.0.113.7", "ns.fra.probe.example. 3600 IN A 203.0.113.8",
 		"ns.fra.probe.example. 3600 IN AAAA 2001:db8::7",
@@ -56,7 +52,7 @@ func TestRecords(t *testing.T) {
 		{name: "*.fra.probe.example.", qtype: dns.TypeAAAA, answer: []string{
 			"*.fra.probe.example. 60 IN AAAA 2001:db8::7"}},
 		{name: "_acme-challenge.x1.fra.probe.example.", qtype: dns.TypeTXT, answer: []string{
-			`_acme-challenge.x1.fra.probe.example. 0 IN TXT "` + value + `"`}},
+			`_acme-challenge.x1.fra.probe.example. 0 IN TXT "` + c.Record.Value + `"`}},
 		{name: "_acme-challenge.x2.fra.probe.example.", qtype: dns.TypeTXT, authority: []string{soaFRA}},
 		{name: "x1.fra.probe.example.", qtype: dns.TypeTXT, authority: []string{soaFRA}},
 		// An empty non-terminal exists as every other name does.

@@ -68,6 +68,8 @@ func openHTTP(address string, b *board, log *slog.Logger) (*httpResponder, error
 	return r, nil
 }
 
+func (r *httpResponder) configured() string { return r.address }
+
 func (r *httpResponder) addr() net.Addr { return r.listener.Addr() }
 
 func (r *httpResponder) start() {

@@ -99,14 +99,11 @@ func TestHTTPTimeouts(t *testing.T) {
 // servePipes runs the TCP half of a DNS responder over p.
 func servePipes(t *testing.T, p *pipes) *dnsResponder {
 	r := responderWithoutSockets(t, defaultDNSLimits())
-	r.tcp, r.halting = newBoundedListener(p), make(chan struct{})
-	r.conns = make(map[net.Conn]struct{})
-	r.accepting.Go(r.acceptConns)
+	r.tcp = newAcceptor(newBoundedListener(p), "DNS", r.log)
+	r.tcp.start(r.serveConn)
 	t.Cleanup(func() {
-		close(r.halting)
-		r.tcp.Close()
-		r.accepting.Wait()
-		r.serving.Wait()
+		r.tcp.halt()
+		r.tcp.wait()
 	})
 	return r
 }
@@ -164,7 +161,7 @@ func TestTCPStuck(t *testing.T) {
 				r.force()
 				want = 0
 			}
-			r.serving.Wait()
+			r.tcp.serving.Wait()
 			if d := time.Since(start); d != want {
 				t.Errorf("cut %t: ended after %s, want %s", cut, d, want)
 			}

@@ -3,6 +3,8 @@ package challenge
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -59,12 +61,17 @@ func serve(t *testing.T, s *Set, r config.Responders) {
 	c.Commit()
 }
 
-// aChallenge returns a challenge whose token is unlike the others' in a test.
+// aChallenge returns a challenge whose answer, made of the token, is unlike the
+// others' in a test.
 func aChallenge(kind probe.ChallengeType, identifier, token string) probe.Challenge {
-	return probe.Challenge{
-		Type: kind, Identifier: identifier, Token: token, KeyAuthorization: token + ".thumb-print_1",
-		Start: time.Now(),
+	c := probe.Challenge{Type: kind, Identifier: identifier, Start: time.Now()}
+	if kind.DNS() {
+		sum := sha256.Sum256([]byte(token)) // as long as the real ones
+		c.Record = probe.Record{Name: "_acme-challenge." + identifier, Value: base64.RawURLEncoding.EncodeToString(sum[:])}
+	} else {
+		c.Token, c.KeyAuthorization = token, token+".thumb-print_1"
 	}
+	return c
 }
 
 func present(t *testing.T, s *Set, c probe.Challenge) (withdraw func() []probe.Visit) {

@@ -348,7 +348,7 @@ func (a *addressed) RemoteAddr() net.Addr {
 func TestProxyProtocolMany(t *testing.T) {
 	s := newSet(t)
 	serve(t, s, config.Responders{TLSALPN: alpnConfig("127.0.0.0/8")})
-	bounded := s.alpn.listener.(*boundedListener)
+	bounded := s.alpn.conns.listener.(*boundedListener)
 	bounded.perNetwork = 1
 	c := aChallenge(probe.TLSALPN01, "a.probe.example", "token")
 	withdraw := present(t, s, c)
@@ -363,6 +363,19 @@ func TestProxyProtocolMany(t *testing.T) {
 		})
 	}
 	all.Wait()
+	count := func() int {
+		bounded.mu.Lock()
+		defer bounded.mu.Unlock()
+		return len(bounded.networks)
+	}
+	await := func(want int) {
+		for end := time.Now().Add(time.Minute); count() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d networks are counted, want %d", count(), want)
+			}
+		}
+	}
+	await(0) // all of them have ended
 	// One that has begun has its network's share, until it ends.
 	held, err := net.Dial("tcp", s.Addresses()["tls_alpn"].String())
 	if err != nil {
@@ -372,16 +385,7 @@ func TestProxyProtocolMany(t *testing.T) {
 	if _, err := io.WriteString(held, "PROXY TCP4 203.0.0.77 192.0.2.1 1 443\r\n\x16"); err != nil {
 		t.Fatal(err)
 	}
-	counted := func() int {
-		bounded.mu.Lock()
-		defer bounded.mu.Unlock()
-		return len(bounded.networks)
-	}
-	for end := time.Now().Add(alpnTimeout); counted() != 1; time.Sleep(time.Millisecond) { // until the header is read
-		if time.Now().After(end) {
-			t.Fatal("a connection through a proxy is not counted")
-		}
-	}
+	await(1) // its header has been read
 	address := through(t, s.Addresses()["tls_alpn"].String(), "PROXY TCP4 203.0.0.9 192.0.2.1 1 443\r\n")
 	if err := fakeca.ValidateTLSALPN(func() string { return address })(t.Context(), c); err == nil {
 		t.Error("a network has more than its share")

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -40,16 +39,9 @@ type alpnResponder struct {
 	log      *slog.Logger
 	proxies  atomic.Pointer[proxies] // who sends the PROXY protocol
 	refusals occasionally
-	listener net.Listener
+	conns    *acceptor
 	config   *tls.Config
-
-	halting   chan struct{}  // closed by halt
-	accepting sync.WaitGroup // the goroutine that accepts connections
-	serving   sync.WaitGroup // one for each connection
-	over      chan struct{}  // closed when nothing runs any more
-
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]struct{}
+	over     chan struct{} // closed when nothing runs any more
 }
 
 // openALPN listens on address; nothing is served before start.
@@ -60,12 +52,12 @@ func openALPN(address string, b *board, log *slog.Logger) (*alpnResponder, error
 	}
 	r := &alpnResponder{
 		address: address, board: b, log: log,
-		halting: make(chan struct{}), over: make(chan struct{}), conns: make(map[net.Conn]struct{}),
+		over: make(chan struct{}),
 	}
 	r.proxies.Store(new(proxies))
 	bounded := newBoundedListener(l)
 	bounded.shared = func(a netip.Addr) bool { return r.proxies.Load().has(a) }
-	r.listener = bounded
+	r.conns = newAcceptor(bounded, "TLS-ALPN", log)
 	r.config = &tls.Config{
 		MinVersion: tls.VersionTLS12, // RFC 8737 §4
 		NextProtos: []string{alpnProtocol},
@@ -77,98 +69,29 @@ func openALPN(address string, b *board, log *slog.Logger) (*alpnResponder, error
 	return r, nil
 }
 
-func (r *alpnResponder) addr() net.Addr { return r.listener.Addr() }
+func (r *alpnResponder) configured() string { return r.address }
+
+func (r *alpnResponder) addr() net.Addr { return r.conns.listener.Addr() }
 
 func (r *alpnResponder) start() {
 	r.log.Info("TLS-ALPN responder listens", "address", r.addr().String())
-	r.accepting.Go(r.acceptConns)
+	r.conns.start(r.serveConn)
 	go func() {
 		defer close(r.over)
-		r.accepting.Wait()
-		r.serving.Wait()
+		r.conns.wait()
 	}()
 }
 
-func (r *alpnResponder) release() { _ = r.listener.Close() }
+func (r *alpnResponder) release() { _ = r.conns.listener.Close() }
 
 func (r *alpnResponder) halt() {
 	r.log.Info("TLS-ALPN responder stops", "address", r.addr().String())
-	// With mu, no connection is tracked after it.
-	r.mu.Lock()
-	close(r.halting)
-	r.mu.Unlock()
-	_ = r.listener.Close()
+	r.conns.halt()
 }
 
 func (r *alpnResponder) ended() <-chan struct{} { return r.over }
 
-func (r *alpnResponder) force() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.conns {
-		_ = c.Close()
-	}
-}
-
-// halted reports whether halt was called.
-func (r *alpnResponder) halted() bool {
-	select {
-	case <-r.halting:
-		return true
-	default:
-		return false
-	}
-}
-
-func (r *alpnResponder) acceptConns() {
-	for {
-		c, err := r.listener.Accept()
-		switch {
-		case err == nil && r.track(c):
-			r.serving.Go(func() {
-				defer r.untrack(c)
-				r.serveConn(c)
-			})
-		case err == nil:
-			_ = c.Close()
-			return
-		case r.halted():
-			return
-		default:
-			r.log.Warn("TLS-ALPN responder cannot accept a connection", "err", err)
-			r.pause()
-		}
-	}
-}
-
-// pause waits a moment after an error that may repeat itself at once, such as
-// too many open files.
-func (r *alpnResponder) pause() {
-	t := time.NewTimer(acceptPause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-r.halting:
-	}
-}
-
-// track remembers c for force; false: it came too late.
-func (r *alpnResponder) track(c net.Conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.halted() {
-		return false
-	}
-	r.conns[c] = struct{}{}
-	return true
-}
-
-func (r *alpnResponder) untrack(c net.Conn) {
-	_ = c.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.conns, c)
-}
+func (r *alpnResponder) force() { r.conns.force() }
 
 // serveConn does one handshake. After it, the client "MUST NOT exchange any
 // further data with the server and MUST immediately close the connection" (RFC

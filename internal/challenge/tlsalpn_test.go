@@ -259,7 +259,7 @@ func TestTLSALPNTimeouts(t *testing.T) {
 		}
 		r.release()
 		ends := newPipes()
-		r.listener = newBoundedListener(ends)
+		r.conns.listener = newBoundedListener(ends)
 		r.start()
 		for name, send := range map[string]func(io.Writer){
 			"silent": func(io.Writer) {},
@@ -306,14 +306,14 @@ func TestTLSALPNTimeouts(t *testing.T) {
 func TestTLSALPNReload(t *testing.T) {
 	s := newSet(t)
 	serve(t, s, config.Responders{TLSALPN: alpnConfig()})
-	listener, address := s.alpn.listener, s.Addresses()["tls_alpn"].String()
+	listener, address := s.alpn.conns.listener, s.Addresses()["tls_alpn"].String()
 	c := aChallenge(probe.TLSALPN01, "a.probe.example", "token")
 	present(t, s, c)
 	if err := validate(t, s, c); err != nil {
 		t.Errorf("before: %v", err)
 	}
 	serve(t, s, config.Responders{TLSALPN: alpnConfig("127.0.0.0/8")})
-	if s.alpn.listener != listener {
+	if s.alpn.conns.listener != listener {
 		t.Error("the socket is another one")
 	}
 	if err := validate(t, s, c); err == nil {

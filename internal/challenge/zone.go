@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	ttlHost      = 60   // addresses, CAA: what an operator corrects and tries again
 	ttlZone      = 3600 // SOA, NS, and the addresses of the name server
 )
+
+// maxCharacterString is how many bytes a character string holds (RFC 1035 §3.3).
+const maxCharacterString = 255
 
 // zones is what the DNS responder knows beside the live challenges. It is not
 // changed after it was made.
@@ -194,7 +198,7 @@ func (z *zones) records(name string, qtype uint16, apex bool, soa *dns.SOA, txt 
 		return z.hosts(name, qtype, ttlHost)
 	case dns.TypeTXT:
 		for _, value := range txt {
-			rrs = append(rrs, &dns.TXT{Hdr: header(name, dns.TypeTXT, ttlChallenge), Txt: []string{value}})
+			rrs = append(rrs, &dns.TXT{Hdr: header(name, dns.TypeTXT, ttlChallenge), Txt: characterStrings(value)})
 		}
 	case dns.TypeCAA:
 		for _, c := range z.caa {
@@ -215,6 +219,17 @@ func (z *zones) records(name string, qtype uint16, apex bool, soa *dns.SOA, txt 
 		rrs = append(rrs, &dns.HINFO{Hdr: header(name, dns.TypeHINFO, ttlZone), Cpu: "RFC8482"})
 	}
 	return rrs
+}
+
+// characterStrings returns a value as what a TXT record consists of (RFC 1035
+// §3.3.14): strings of at most 255 bytes each, here in presentation form, in which
+// a backslash escapes.
+func characterStrings(value string) []string {
+	var all []string
+	for part := range slices.Chunk([]byte(value), maxCharacterString) {
+		all = append(all, strings.ReplaceAll(string(part), `\`, `\\`))
+	}
+	return all
 }
 
 func (z *zones) hosts(name string, qtype uint16, ttl uint32) []dns.RR {

@@ -3,6 +3,9 @@ package fakeca
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	mathrand "math/rand/v2"
@@ -34,7 +37,7 @@ type challenge struct {
 	authz   *authz
 	path    string
 	kind    probe.ChallengeType
-	token   string
+	token   string // empty: a dns-persist-01's, which has none
 	status  string
 	problem *Problem
 }
@@ -52,10 +55,13 @@ func (ca *CA) authorize(by *account, name string) *authz {
 	a := &authz{account: by, identifier: identifier, wildcard: wildcard, status: "pending"}
 	a.path = ca.path(route{call: probe.CallAuthz, authz: a})
 	for _, kind := range ca.options.Challenges {
-		c := &challenge{authz: a, kind: kind, token: rand.Text(), status: "pending"}
+		c := &challenge{authz: a, kind: kind, status: "pending"}
 		c.path = ca.path(route{call: probe.CallChallenge, authz: a, challenge: c})
 		a.challenges = append(a.challenges, c)
-		ca.secrets = append(ca.secrets, c.token)
+		if kind != probe.DNSPersist01 {
+			c.token = rand.Text()
+			ca.secrets = append(ca.secrets, c.token)
+		}
 	}
 	// Let's Encrypt's order is random too: nobody may rely on the first one.
 	mathrand.Shuffle(len(a.challenges), func(i, j int) {
@@ -105,7 +111,13 @@ func (ca *CA) authzObject(a *authz) map[string]any {
 }
 
 func (ca *CA) challengeObject(c *challenge) map[string]any {
-	object := map[string]any{"type": string(c.kind), "url": ca.url(c.path), "token": c.token, "status": c.status}
+	object := map[string]any{"type": string(c.kind), "url": ca.url(c.path), "status": c.status}
+	if c.kind == probe.DNSPersist01 {
+		object["issuer-domain-names"] = ca.options.Issuers
+		object["accounturi"] = c.authz.account.url
+	} else {
+		object["token"] = c.token
+	}
 	if c.problem != nil {
 		object["error"] = c.problem.object()
 	}
@@ -157,12 +169,7 @@ func (ca *CA) acceptChallenge(q request) *answer {
 // validate asks whether c is solved. The caller holds mu, which is released
 // meanwhile.
 func (ca *CA) validate(c *challenge) {
-	question := probe.Challenge{
-		Type:             c.kind,
-		Identifier:       c.authz.identifier,
-		Token:            c.token,
-		KeyAuthorization: c.token + "." + c.authz.account.thumbprint, // RFC 8555 §8.1
-	}
+	question := ca.question(c)
 	ca.mu.Unlock()
 	err := ca.options.Validate(ca.ctx, question)
 	ca.mu.Lock()
@@ -177,6 +184,29 @@ func (ca *CA) validate(c *challenge) {
 	if c.authz.polls == 0 && c.authz.status == "pending" {
 		c.authz.settle()
 	}
+}
+
+// question is the challenge as a validator needs it.
+func (ca *CA) question(c *challenge) probe.Challenge {
+	q := probe.Challenge{Type: c.kind, Identifier: c.authz.identifier, Token: c.token}
+	if c.token != "" {
+		q.KeyAuthorization = c.token + "." + c.authz.account.thumbprint // RFC 8555 §8.1
+	}
+	account := c.authz.account.url
+	switch sum := sha256.Sum256([]byte(q.KeyAuthorization)); c.kind {
+	case probe.DNS01, probe.DNSAccount01:
+		q.Record = probe.Record{Name: "_acme-challenge." + q.Identifier, Value: base64.RawURLEncoding.EncodeToString(sum[:])}
+		if c.kind == probe.DNSAccount01 {
+			label := sha256.Sum256([]byte(account))
+			q.Record.Name = "_" + strings.ToLower(base32.StdEncoding.EncodeToString(label[:10])) + "." + q.Record.Name
+		}
+	case probe.DNSPersist01:
+		q.Record = probe.Record{Name: "_validation-persist." + q.Identifier, Value: ca.options.Issuers[0] + "; accounturi=" + account}
+		if c.authz.wildcard {
+			q.Record.Value += "; policy=wildcard"
+		}
+	}
+	return q
 }
 
 // Solved is an Options.Validate that finds every challenge solved after d.

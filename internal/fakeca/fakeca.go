@@ -35,11 +35,15 @@ type Options struct {
 	// HTTP1 turns HTTP/2 off.
 	HTTP1 bool
 
-	// Challenges are what is offered; default http-01, dns-01, tls-alpn-01. The
-	// order in which they are offered is random.
+	// Challenges are what is offered; default all. The order in which they are
+	// offered is random.
 	Challenges []probe.ChallengeType
-	// Validate says whether a challenge is solved; nil: it is. It runs without a
-	// lock, until ctx ends with the test. An error that is a *Problem becomes the
+	// Issuers are the domain names that the CA goes by in records of dns-persist-01;
+	// default ca.example.
+	Issuers []string
+	// Validate says whether a challenge is solved; nil: it is. The challenge's Record
+	// is what the CA looks for: of dns-persist-01 anything that says as much will
+	// do. It runs without a lock, until ctx ends with the test. An error that is a *Problem becomes the
 	// challenge's error, any other an "unauthorized" with its text.
 	Validate func(ctx context.Context, c probe.Challenge) error
 	// SyncValidation validates within the POST to the challenge, as step-ca does.
@@ -119,7 +123,10 @@ func New(t testing.TB, o Options) *CA {
 		o.Host = "127.0.0.1"
 	}
 	if o.Challenges == nil {
-		o.Challenges = []probe.ChallengeType{probe.HTTP01, probe.DNS01, probe.TLSALPN01}
+		o.Challenges = probe.ChallengeTypes()
+	}
+	if o.Issuers == nil {
+		o.Issuers = []string{"ca.example"}
 	}
 	listener := listen(t)
 	_, port, _ := net.SplitHostPort(listener.Addr().String())

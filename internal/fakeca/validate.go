@@ -2,13 +2,9 @@ package fakeca
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -39,34 +35,6 @@ func ValidateHTTP(address func() string) func(context.Context, probe.Challenge) 
 		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
 		if err != nil || res.StatusCode != http.StatusOK || strings.TrimRight(string(body), " \t\r\n") != c.KeyAuthorization {
 			return &Problem{Type: "unauthorized", Status: http.StatusForbidden, Detail: fmt.Sprintf("wrong answer with status %d", res.StatusCode)}
-		}
-		return nil
-	}
-}
-
-// ValidateDNS returns an Options.Validate that asks the server at the address
-// that address returns for dns-01 answers (RFC 8555 §8.4).
-func ValidateDNS(address func() string) func(context.Context, probe.Challenge) error {
-	return func(ctx context.Context, c probe.Challenge) error {
-		if c.Type != probe.DNS01 {
-			return malformed("validator: challenge of type %q", c.Type)
-		}
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		resolver := &net.Resolver{
-			PreferGo: true,
-			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				var d net.Dialer
-				return d.DialContext(ctx, network, address())
-			},
-		}
-		values, err := resolver.LookupTXT(ctx, "_acme-challenge."+c.Identifier+".")
-		if err != nil {
-			return &Problem{Type: "dns", Status: http.StatusBadRequest, Detail: "looking up the TXT record failed"}
-		}
-		sum := sha256.Sum256([]byte(c.KeyAuthorization))
-		if !slices.Contains(values, base64.RawURLEncoding.EncodeToString(sum[:])) {
-			return &Problem{Type: "unauthorized", Status: http.StatusForbidden, Detail: "no TXT record has the value"}
 		}
 		return nil
 	}

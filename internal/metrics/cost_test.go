@@ -88,6 +88,13 @@ func TestSeriesOfAnIssuingPair(t *testing.T) {
 		t.Errorf("steady: %d and %d series, the documentation says %d and %d", pair, target, steadyPair, steadyTarget)
 	}
 
+	m.Observe(elsewhere(issuing, "1", start))
+	if more, _ := lines(t, reg); more-pair != publicationSeries {
+		t.Errorf("records elsewhere add %d series, the documentation says %d", more-pair, publicationSeries)
+	} else if more+target > steadyLimit {
+		t.Errorf("%d series with records elsewhere, want at most %d", more+target, steadyLimit)
+	}
+
 	observeWorst(m, issuing)
 	pair, target = lines(t, reg)
 	t.Logf("worst: %d + %d", pair, target)

@@ -70,7 +70,7 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 		r.Calls = append(r.Calls, call)
 	}
 	for i, s := range probe.Steps() {
-		if s == probe.StepDeactivation || s == probe.StepAccount {
+		if s == probe.StepDeactivation || s == probe.StepAccount || s == probe.StepPublication {
 			continue
 		}
 		r.Steps = append(r.Steps, probe.Step{Name: s, Start: time.Duration(i) * 200 * ms, Duration: 150 * ms, OK: true})
@@ -87,6 +87,16 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 	}
 	r.API = &probe.APICertificate{NotAfter: at.Add(30 * 24 * time.Hour)}
 	r.Directory = &probe.Directory{Endpoints: []string{"newNonce", "newAccount", "newOrder"}, TermsOfService: "https://ca.example/terms"}
+	return r
+}
+
+// elsewhere is an issuance whose record was at name servers elsewhere for 700 ms
+// before its challenge was accepted, and whose validators came to those.
+func elsewhere(name probe.Pair, hash string, at time.Time) *probe.Result {
+	r := issuance(name, hash, at)
+	i := slices.IndexFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepValidation })
+	r.Steps = slices.Insert(r.Steps, i, probe.Step{Name: probe.StepPublication, Start: r.Steps[i].Start - 10*ms - 700*ms, Duration: 700 * ms, OK: true})
+	r.Visits = nil
 	return r
 }
 
@@ -207,6 +217,9 @@ func TestApplyInitialises(t *testing.T) {
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=success}": 0,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=failure}": 0,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=skipped}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=success}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=failure}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=skipped}": 0,
 		"acme_directory_changes_total{}":                               0,
 		"acme_exporter_schedule_missed_total{}":                        0,
 		"acme_connection_duration_seconds{phase=dns}":                  0,
@@ -239,6 +252,36 @@ func TestApplyInitialisesOnlyWhatThePairCanDo(t *testing.T) {
 		t.Errorf("a directory pair has %v", got)
 	}
 	want(t, reg, map[string]float64{"acme_probe_info{challenge=,prober=directory}": 1})
+}
+
+// What a pair's runs may leave is known before the first one does.
+func TestApplyInitialisesFollowUps(t *testing.T) {
+	module := func(c probe.ChallengeType, a config.AuthorizationMode) *config.Module {
+		return &config.Module{Prober: probe.ProberIssue, Issue: &config.Issue{Challenge: c, Authorization: a}}
+	}
+	for name, tt := range map[string]struct {
+		module *config.Module
+		kinds  []probe.FollowUpKind
+	}{
+		"http-01":           {module(probe.HTTP01, config.AuthorizationFresh), []probe.FollowUpKind{probe.FollowUpDeactivateAuthz}},
+		"dns-01, reused":    {module(probe.DNS01, config.AuthorizationReuse), []probe.FollowUpKind{probe.FollowUpWithdrawRecords}},
+		"http-01, reused":   {module(probe.HTTP01, config.AuthorizationReuse), nil},
+		"validate, persist": {&config.Module{Prober: probe.ProberValidate, Validate: &config.Validate{Challenge: probe.DNSPersist01}}, probe.FollowUpKinds()},
+	} {
+		m, reg := newMetrics(t, "")
+		p := configured(issuing, "1")
+		p.Module = tt.module
+		m.Apply([]config.Pair{p})
+		wanted := map[string]float64{}
+		for _, kind := range tt.kinds {
+			for _, o := range outcomes() {
+				wanted["acme_follow_ups_total{kind="+string(kind)+",outcome="+string(o)+"}"] = 0
+			}
+		}
+		if diff := cmp.Diff(wanted, values(t, reg, "acme_follow_ups_total")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
 }
 
 func TestLabels(t *testing.T) {

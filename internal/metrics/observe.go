@@ -93,10 +93,7 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 		m.f.runs.lastSuccess.WithLabelValues(p.labels()...).Set(seconds(end))
 	}
 	if _, ok := r.Accepted(); ok && newer(&p.validatedAt, end) {
-		fewest := networks(r.Visits)
-		for _, family := range ipFamilies() {
-			m.f.validation.networks.WithLabelValues(p.labels(string(family))...).Set(float64(fewest[family]))
-		}
+		m.showNetworks(p, r)
 	}
 	if c := r.Certificate; c != nil && newer(&p.issuedAt, end) {
 		m.f.issued.notBefore.WithLabelValues(p.labels()...).Set(seconds(c.NotBefore))
@@ -128,15 +125,23 @@ func retryCause(cause string) string {
 	return "other"
 }
 
-// code bounds the values of the label code: the statuses of RFC 8555 and of
-// what commonly stands before a CA.
+// code bounds the values of the label code: the statuses of RFC 8555 (two of them
+// for the calls that have them) and of what commonly stands before a CA.
 func code(c *probe.Call) string {
 	if !c.Answered() {
 		return "none"
 	}
 	switch c.Status {
-	case 200, 201, 204, 400, 403, 404, 429, 500, 502, 503, 504:
+	case 200, 400, 403, 404, 429, 500, 502, 503, 504:
 		return strconv.Itoa(c.Status)
+	case http.StatusCreated: // RFC 8555 §7.3, §7.4
+		if c.Name == probe.CallNewAccount || c.Name == probe.CallNewOrder {
+			return "201"
+		}
+	case http.StatusNoContent: // RFC 8555 §7.2
+		if c.Name == probe.CallNewNonce {
+			return "204"
+		}
 	}
 	return "other"
 }

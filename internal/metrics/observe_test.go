@@ -140,6 +140,24 @@ func TestObserveFailure(t *testing.T) {
 	}
 }
 
+// A status counts under its number where the call has it: one that no call of the
+// kind is answered with would be a series for each of the others.
+func TestCodes(t *testing.T) {
+	for _, tt := range []struct {
+		call   probe.CallName
+		status int
+		want   string
+	}{
+		{probe.CallOrder, 200, "200"}, {probe.CallOrder, 403, "403"}, {probe.CallOrder, 504, "504"}, {probe.CallOrder, 418, "other"},
+		{probe.CallNewOrder, 201, "201"}, {probe.CallNewAccount, 201, "201"}, {probe.CallFinalize, 201, "other"}, {probe.CallNewNonce, 201, "other"},
+		{probe.CallNewNonce, 204, "204"}, {probe.CallNewOrder, 204, "other"},
+	} {
+		if got := code(&probe.Call{Name: tt.call, Status: tt.status}); got != tt.want {
+			t.Errorf("%s %d is %q, want %q", tt.call, tt.status, got, tt.want)
+		}
+	}
+}
+
 func TestObserveSkipped(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
@@ -178,10 +196,78 @@ func TestObserveFollowUp(t *testing.T) {
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=success}": 0,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=failure}": 1,
 		"acme_follow_ups_total{kind=deactivate_authz,outcome=skipped}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=success}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=failure}": 0,
+		"acme_follow_ups_total{kind=withdraw_records,outcome=skipped}": 0,
 	})
 	got := values(t, reg)
 	if got["acme_request_duration_seconds{call=deactivate-authz}"] != 1 || got["acme_requests_total{call=deactivate-authz,code=200}"] != 1 {
 		t.Error("the follow-up's call is not counted")
+	}
+}
+
+// A publication is a step with a time of its own: the run is longer for it, the
+// validators are not the later, and that nobody came to us says nothing.
+func TestObservePublication(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Observe(issuance(issuing, "1", start))
+	r := elsewhere(issuing, "1", start.Add(time.Minute))
+	m.Observe(r)
+	sum := func(family, step string) float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0.0
+		for _, f := range families {
+			for _, metric := range f.Metric {
+				for _, l := range metric.Label {
+					if f.GetName() == family && (l.GetValue() == step || step == "") {
+						total += metric.GetHistogram().GetSampleSum()
+						break
+					}
+				}
+			}
+		}
+		return total
+	}
+	if got := sum("acme_step_duration_seconds", "publication"); got != 0.7 {
+		t.Errorf("published for %v s, want 0.7", got)
+	}
+	if got := sum("acme_step_duration_seconds", "validation"); got != 0.3 {
+		t.Errorf("two validations took %v s, want 0.3", got)
+	}
+	if got := values(t, reg, "acme_validation_networks"); len(got) != 0 {
+		t.Errorf("nobody counted the validators, yet %v", got)
+	}
+	// An alias that leads into our own zone: they come to us, after the challenge.
+	r = elsewhere(issuing, "1", start.Add(2*time.Minute))
+	accepted, _ := r.Accepted()
+	r.Visits = []probe.Visit{
+		{At: accepted - 300*ms, Challenge: probe.DNS01, Identifier: "a.example", Family: probe.IPv4, Network: 1, Asked: "TXT", OK: true},
+		{At: accepted + 200*ms, Challenge: probe.DNS01, Identifier: "a.example", Family: probe.IPv4, Network: 2, Asked: "TXT", OK: true},
+	}
+	before := sum("acme_validation_first_request_delay_seconds", "ip4")
+	m.Observe(r)
+	if got := sum("acme_validation_first_request_delay_seconds", "ip4") - before; got < 0.199 || got > 0.201 {
+		t.Errorf("the first validator came after %v s, want 0.2", got)
+	}
+	want(t, reg, map[string]float64{"acme_validation_networks{family=ip4}": 2, "acme_validation_networks{family=ip6}": 0})
+}
+
+func TestObserveWithdrawal(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	f := followUp(issuing, "1", start)
+	f.FollowUp, f.Calls = probe.FollowUpWithdrawRecords, nil
+	f.Steps = []probe.Step{{Name: probe.StepPublication, OK: true, Duration: 20 * ms}}
+	m.Observe(f)
+	if got := values(t, reg)["acme_follow_ups_total{kind=withdraw_records,outcome=success}"]; got != 1 {
+		t.Errorf("%v withdrawals, want 1", got)
+	}
+	if got := values(t, reg, "acme_step_duration_seconds"); len(got) != 0 {
+		t.Errorf("a follow-up's step is counted: %v", got)
 	}
 }
 
@@ -200,105 +286,6 @@ func TestObserveChecks(t *testing.T) {
 		"acme_certificate_check_failures_total{check=signatures}": 0,
 		"acme_certificate_check_failures_total{check=validity}":   0,
 	})
-}
-
-func TestValidatorsThatNeverCame(t *testing.T) {
-	m, reg := newMetrics(t, "")
-	m.Apply([]config.Pair{configured(issuing, "1")})
-	r := issuance(issuing, "1", start)
-	r.Visits = nil
-	m.Observe(r)
-	want(t, reg, map[string]float64{
-		"acme_validation_networks{family=ip4}":                    0,
-		"acme_validation_networks{family=ip6}":                    0,
-		"acme_validation_first_request_delay_seconds{family=ip4}": 0,
-		"acme_validation_first_request_delay_seconds{family=ip6}": 0,
-		"acme_validation_spread_seconds{}":                        0,
-	})
-}
-
-func TestAVisitBeforeTheChallengeIsNoDelay(t *testing.T) {
-	m, reg := newMetrics(t, "")
-	m.Apply([]config.Pair{configured(issuing, "1")})
-	r := issuance(issuing, "1", start)
-	r.Visits = []probe.Visit{{At: ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, OK: true}}
-	m.Observe(r)
-	want(t, reg, map[string]float64{
-		"acme_validation_first_request_delay_seconds{family=ip4}": 0, "acme_validation_first_request_delay_seconds{family=ip6}": 0,
-		"acme_validation_spread_seconds{}": 0,
-	})
-}
-
-// Our own pace holds the challenge back for a second: the validators are not the
-// later for it.
-func TestPaceIsNoDelayOfValidators(t *testing.T) {
-	m, reg := newMetrics(t, "")
-	m.Apply([]config.Pair{configured(issuing, "1")})
-	r := issuance(issuing, "1", start)
-	begun, _ := r.Accepted()
-	r.Calls[4].Step, r.Calls[4].Start = probe.StepValidation, begun+1000*ms
-	r.Visits = []probe.Visit{{At: begun + 1300*ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, OK: true}}
-	m.Observe(r)
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := 0.0
-	for _, f := range families {
-		if f.GetName() == "acme_validation_first_request_delay_seconds" {
-			for _, metric := range f.GetMetric() {
-				got += metric.GetHistogram().GetSampleSum()
-			}
-		}
-	}
-	if got != 0.3 {
-		t.Errorf("the validators took %v s, want 0.3", got)
-	}
-}
-
-// A run of several names over an IPv6 address of ours that does not work: the
-// names' resolvers are no validators, and one request for all of them is one.
-func TestValidationOfSeveralNames(t *testing.T) {
-	m, reg := newMetrics(t, "")
-	m.Apply([]config.Pair{configured(issuing, "1")})
-	r := issuance(issuing, "1", start)
-	accepted, _ := r.Accepted()
-	visit := func(name string, at time.Duration, family probe.Family, network int, asked string, ok bool) probe.Visit {
-		return probe.Visit{At: accepted + at, Challenge: probe.DNS01, Identifier: name, Family: family, Network: network, Asked: asked, OK: ok}
-	}
-	r.Visits = []probe.Visit{
-		visit("a.example", 100*ms, probe.IPv6, 1, "AAAA", false), visit("b.example", 100*ms, probe.IPv6, 1, "AAAA", false),
-		visit("a.example", 4000*ms, probe.IPv4, 2, "TXT", true), visit("a.example", 4500*ms, probe.IPv4, 3, "TXT", true),
-		visit("a.example", 4600*ms, probe.IPv4, 3, "TXT", true), visit("a.example", 7000*ms, probe.IPv4, 4, "TXT", true),
-		visit("b.example", 4010*ms, probe.IPv4, 2, "TXT", true),
-		visit("b.example", 4100*ms, probe.IPv4, 3, "TXT", true),
-	}
-	m.Observe(r)
-	want(t, reg, map[string]float64{
-		"acme_validation_requests_total{challenge=dns-01,family=ip4}": 6,
-		"acme_validation_requests_total{challenge=dns-01,family=ip6}": 1,
-		"acme_validation_networks{family=ip4}":                        2,
-		"acme_validation_networks{family=ip6}":                        0,
-		"acme_validation_first_request_delay_seconds{family=ip4}":     1,
-		"acme_validation_first_request_delay_seconds{family=ip6}":     0,
-		"acme_validation_spread_seconds{}":                            2,
-	})
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sums := map[string]float64{}
-	for _, f := range families {
-		for _, metric := range f.Metric {
-			sums[f.GetName()] += metric.GetHistogram().GetSampleSum()
-		}
-	}
-	if got := sums["acme_validation_first_request_delay_seconds"]; got < 3.99 || got > 4.01 {
-		t.Errorf("the first validator had its answer after %v s, want 4", got)
-	}
-	if got := sums["acme_validation_spread_seconds"]; got < 3.08 || got > 3.1 {
-		t.Errorf("validators of two names came within %v s in sum, want 3 and 0.09", got)
-	}
 }
 
 func TestRestore(t *testing.T) {

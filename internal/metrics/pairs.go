@@ -15,7 +15,7 @@ type pair struct {
 	environment string
 	prober      probe.Prober
 	challenge   probe.ChallengeType // empty: it solves none
-	cleansUp    bool                // its runs leave follow-ups
+	deactivates bool                // its runs leave authorizations to be deactivated
 	hash        string
 
 	// When what the gauges show was measured: an older Result changes nothing,
@@ -34,10 +34,10 @@ func newPair(c config.Pair) *pair {
 	p.prober = c.Module.Prober
 	switch {
 	case p.prober == probe.ProberValidate && c.Module.Validate != nil:
-		p.challenge, p.cleansUp = c.Module.Validate.Challenge, true
+		p.challenge, p.deactivates = c.Module.Validate.Challenge, true
 	case p.prober == probe.ProberIssue && c.Module.Issue != nil:
 		p.challenge = c.Module.Issue.Challenge
-		p.cleansUp = c.Module.Issue.Authorization != config.AuthorizationReuse
+		p.deactivates = c.Module.Issue.Authorization != config.AuthorizationReuse
 	}
 	return p
 }
@@ -81,11 +81,9 @@ func (m *Metrics) initialise(p *pair) {
 	f.duration.WithLabelValues(p.labels()...)
 	f.missed.WithLabelValues(p.labels()...)
 	f.info.WithLabelValues(p.labels(string(p.prober), string(p.challenge))...).Set(1)
-	if p.cleansUp {
-		for _, kind := range probe.FollowUpKinds() {
-			for _, o := range outcomes() {
-				f.followUps.WithLabelValues(p.labels(string(kind), string(o))...)
-			}
+	for _, kind := range p.leaves() {
+		for _, o := range outcomes() {
+			f.followUps.WithLabelValues(p.labels(string(kind), string(o))...)
 		}
 	}
 	if p.challenge != "" {
@@ -100,6 +98,18 @@ func (m *Metrics) initialise(p *pair) {
 			m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...)
 		}
 	}
+}
+
+// leaves lists the kinds of follow-up that the pair's runs may leave.
+func (p *pair) leaves() []probe.FollowUpKind {
+	var kinds []probe.FollowUpKind
+	if p.deactivates {
+		kinds = append(kinds, probe.FollowUpDeactivateAuthz)
+	}
+	if p.challenge.DNS() { // it is not known here whether the names are elsewhere
+		kinds = append(kinds, probe.FollowUpWithdrawRecords)
+	}
+	return kinds
 }
 
 // outcomes lists every outcome.

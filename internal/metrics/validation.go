@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -55,6 +56,20 @@ func (m *Metrics) countRequests(p *pair, visits []probe.Visit) {
 			counted[one] = true
 			m.f.validation.requests.WithLabelValues(p.labels(string(v.Challenge), string(v.Family))...).Inc()
 		}
+	}
+}
+
+// showNetworks sets the gauges of the networks that validators came from. To name
+// servers elsewhere they come as well, but nobody counts them there.
+func (m *Metrics) showNetworks(p *pair, r *probe.Result) {
+	elsewhere := slices.ContainsFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepPublication })
+	if elsewhere && len(r.Visits) == 0 {
+		m.f.validation.networks.DeletePartialMatch(p.match())
+		return
+	}
+	fewest := networks(r.Visits)
+	for _, family := range ipFamilies() {
+		m.f.validation.networks.WithLabelValues(p.labels(string(family))...).Set(float64(fewest[family]))
 	}
 }
 

@@ -131,10 +131,27 @@ func (r *Runner) expire(l *lane, now time.Time) {
 		f := it.FollowUp
 		// Not here: the timelines do not wait for the disk.
 		r.runs.Go(func() {
-			r.log.Warn("follow-up given up", "target", f.Target, "module", f.Module, "kind", f.Kind, "url", f.URL, "created", f.Created, "attempts", f.Attempts)
+			r.log.Warn("follow-up given up", append(leftBehind(f), "created", f.Created, "attempts", f.Attempts)...)
 			r.logStore(r.remove(bucketFollowUps, f.ID))
 		})
 	}
+}
+
+// leftBehind says for the log what a follow-up that is given up would have undone,
+// so that somebody can do it by hand.
+func leftBehind(f probe.FollowUp) []any {
+	attrs := []any{"target", f.Target, "module", f.Module, "kind", f.Kind}
+	if f.URL != "" {
+		attrs = append(attrs, "urls", append([]string{f.URL}, f.More...))
+	}
+	if len(f.Records) > 0 {
+		records := make([]string, len(f.Records))
+		for i, record := range f.Records {
+			records[i] = fmt.Sprintf("%s. TXT %q", record.Name, record.Value)
+		}
+		attrs = append(attrs, "records", records)
+	}
+	return attrs
 }
 
 // settle forgets the follow-up that ru has done, or says when it is tried again.

@@ -3,7 +3,6 @@ package verdict
 import (
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
@@ -95,7 +94,7 @@ func (e *evidence) judgeError() finding {
 		}
 		return finding{reason: TooLarge}
 	}
-	if e.cutShort() || e.validating() {
+	if e.validating() {
 		return e.judgeTimeout()
 	}
 	reason, known := errorReasons[err.Phase][err.Cause]
@@ -108,30 +107,6 @@ func (e *evidence) judgeError() finding {
 		return finding{reason: reason, fault: probe.FaultCA}
 	}
 	return finding{reason: reason}
-}
-
-// patience is how long an answer may take before its absence says anything.
-const patience = time.Second
-
-// cutShort reports whether the call was a poll for the end of a validation or a
-// finalization that had no time to be answered, because the run's was over:
-// what failed is what was waited for, not the poll. Polls come closer together
-// as the end of a run comes near, so that this is the rule, not the exception.
-func (e *evidence) cutShort() bool {
-	c := e.call
-	if c.Error.Cause != probe.CauseTimeout || c.End-c.Start >= patience {
-		return false
-	}
-	if e.failure.Step != probe.StepValidation && e.failure.Step != probe.StepFinalization {
-		return false
-	}
-	for i := range e.facts.Calls[:e.failure.Call] {
-		before := &e.facts.Calls[i]
-		if before.Step == c.Step && before.Answered() && before.Status < 300 {
-			return true
-		}
-	}
-	return false
 }
 
 // validating reports whether the call is the acceptance of a challenge that was

@@ -23,14 +23,14 @@ whose fault it is. Reasons are a closed list. They are the values of the label `
 |---|---|
 | ` + "`ca`" + ` | the CA's: it was reached, and answered wrongly or not at all |
 | ` + "`unreachable`" + ` | the CA cannot be reached, and our own line works |
-| ` + "`local`" + ` | the exporter's host, network, disk or port |
-| ` + "`client`" + ` | our configuration's or account's |
+| ` + "`local`" + ` | the exporter's host, network, disk or port, or the name servers elsewhere that have its records |
+| ` + "`client`" + ` | our configuration's, account's or zone's |
 | ` + "`unknown`" + ` | the evidence does not tell |
 
-The questions are asked in this order, and the first answer stands: Is it our configuration, port or disk? Did the call
-reach the CA? Is it a limit? Did the edge answer for the CA (not 2xx, and no problem document)? Is it a server error, in
-the answer or embedded in an order, authorization or challenge? Is the protocol broken, the certificate wrong? Did the
-validation fail? Is it the client's?
+The questions are asked in this order, and the first answer stands: Is it our configuration, port or disk, or a zone of
+ours that is elsewhere? Did the call reach the CA? Is it a limit? Did the edge answer for the CA (not 2xx, and no
+problem document)? Is it a server error, in the answer or embedded in an order, authorization or challenge? Is the
+protocol broken, the certificate wrong? Did the validation fail? Is it the client's?
 `
 
 // Document returns docs/verdicts.md.

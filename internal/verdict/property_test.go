@@ -174,6 +174,10 @@ func FuzzJudge(f *testing.F) {
 
 func TestSummaries(t *testing.T) {
 	token := strings.Repeat("Zm9vYmFy", 6)
+	withdrawn := verdict.Judge(&probe.Facts{}, verdict.Context{Prober: probe.ProberIssue, FollowUp: probe.FollowUpWithdrawRecords})
+	if want := "withdraw_records passed."; withdrawn.Summary != want {
+		t.Errorf("%q, want %q", withdrawn.Summary, want)
+	}
 	for want, facts := range map[string]*probe.Facts{
 		"issue passed at acme.example: 1 call.": {Calls: []probe.Call{directoryCall()}},
 		`issue: order failed at acme.example: the CA has an internal error (new-order, HTTP 500, serverInternal: Error creating new order).`: failed(probe.FailureCall, probe.StepOrder,
@@ -185,6 +189,7 @@ func TestSummaries(t *testing.T) {
 		`issue: order was given up at acme.example: the CA's rate limit is used up (new-order, HTTP 429, rateLimited: paused, see https://portal.example/unpause?… and …).`: failed(probe.FailureCall, probe.StepOrder,
 			answered(probe.CallNewOrder, probe.StepOrder, 429, &probe.Problem{Type: "rateLimited", Detail: "paused, see https://portal.example/unpause?jwt=eyJhbGciOi.eyJz and " + token})),
 		`issue: setup failed: the exporter itself could not do its part (port taken).`: {Failure: &probe.Failure{Step: probe.StepSetup, Kind: probe.FailureLocal, Call: -1, Detail: "port taken"}},
+		`issue: publication failed: the configuration and the zone elsewhere do not go together (challenge, for www.example.org: 192.0.2.53:53 knows no key probe-fra): give the server the key probe-fra. or correct key_name.`: publication(probe.FailureClient),
 	} {
 		got := verdict.Judge(facts, verdict.Context{Prober: probe.ProberIssue}).Summary
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -18,6 +18,11 @@ const (
 	Configuration probe.Reason = "configuration"
 	Local         probe.Reason = "local"
 
+	// A record is not where it has to be, in a zone that is elsewhere.
+	PublicationRefused     probe.Reason = "publication_refused"
+	PublicationUnreachable probe.Reason = "publication_unreachable"
+	PublicationIncomplete  probe.Reason = "publication_incomplete"
+
 	// The CA was not reached.
 	DNSNotFound        probe.Reason = "dns_not_found"
 	DNSTimeout         probe.Reason = "dns_timeout"

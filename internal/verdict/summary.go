@@ -30,7 +30,11 @@ func passed(f *probe.Facts, c Context) string {
 			host = " at " + h
 		}
 	}
-	return clean(fmt.Sprintf("%s passed%s: %s", what, host, count(len(f.Calls), "call")), maxSummary-1) + "."
+	calls := ""
+	if n := len(f.Calls); n > 0 { // a follow-up may ask nothing of the CA
+		calls = ": " + count(n, "call")
+	}
+	return clean(what+" passed"+host+calls, maxSummary-1) + "."
 }
 
 func count(n int, what string) string {
@@ -66,9 +70,13 @@ func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 	return clean(s.String(), maxSummary-1) + "."
 }
 
-// host is where it happened: that of the failed call, else of the last one.
+// host is where it happened: that of the failed call, else of the last one; empty
+// where the CA has no part in it.
 func (e *evidence) host() string {
 	call := e.call
+	if call == nil && e.failure.Step == probe.StepPublication {
+		return "" // the detail names the name server
+	}
 	if n := len(e.facts.Calls); call == nil && n > 0 {
 		call = &e.facts.Calls[n-1]
 	}

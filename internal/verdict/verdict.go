@@ -73,7 +73,10 @@ func (e *evidence) stage() probe.StepName {
 
 // judge asks the questions in their order. The first answer stands.
 func (e *evidence) judge() finding {
-	// Was it ourselves?
+	// Was it ourselves, or a zone of ours that is elsewhere?
+	if reason, ok := e.judgePublication(); ok {
+		return finding{reason: reason}
+	}
 	switch e.failure.Kind {
 	case probe.FailureCanceled:
 		return finding{reason: Canceled}
@@ -105,6 +108,24 @@ func (e *evidence) judge() finding {
 		return e.judgeTimeout()
 	}
 	return finding{reason: Unclassified}
+}
+
+// judgePublication asks why a record is not where it has to be; not ok: that is
+// not what failed. What is local and about no object is our own disk, on which the
+// withdrawal could not be promised.
+func (e *evidence) judgePublication() (reason probe.Reason, ok bool) {
+	if e.failure.Step != probe.StepPublication {
+		return "", false
+	}
+	switch e.failure.Kind {
+	case probe.FailureClient:
+		return PublicationRefused, true
+	case probe.FailureLocal:
+		return PublicationUnreachable, e.failure.Object != ""
+	case probe.FailureTimeout:
+		return PublicationIncomplete, true
+	}
+	return "", false
 }
 
 // judgeCertificate takes the first check that failed.

@@ -2,6 +2,7 @@ package waterfall
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,11 +50,37 @@ func facts(r *probe.Result) []Fact {
 	if f := r.Failure; f != nil && f.Detail != "" && f.Kind != probe.FailureCall && !strings.Contains(r.Verdict.Summary, f.Detail) {
 		add(Fact{Label: "detail", Value: f.Detail, Bad: true})
 	}
-	for _, f := range r.FollowUps {
-		add(Fact{Label: "to follow up", Value: string(f.Kind)})
+	// Nor is there room for it in the verdict's sentence, where it is a record to be
+	// created.
+	if f := r.Failure; f != nil && f.Advice != "" && !strings.Contains(r.Verdict.Summary, f.Advice) {
+		add(Fact{Label: "what to do", Value: f.Advice})
+	}
+	for i := range r.FollowUps {
+		add(Fact{Label: "to follow up", Value: followUp(&r.FollowUps[i])})
 	}
 	return list
 }
+
+// followUp is the kind of f, and of which names it is to withdraw records.
+func followUp(f *probe.FollowUp) string {
+	if len(f.Records) == 0 {
+		return string(f.Kind)
+	}
+	names := make([]string, len(f.Records))
+	for i := range f.Records {
+		names[i] = f.Records[i].Name
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	s := fmt.Sprintf("%s: %s", f.Kind, strings.Join(names[:min(len(names), shownNames)], ", "))
+	if more := len(names) - shownNames; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// shownNames is how many of a follow-up's names are shown.
+const shownNames = 3
 
 func directory(d *probe.Directory) string {
 	s := count(len(d.Endpoints), "endpoint")

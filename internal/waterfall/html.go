@@ -36,7 +36,7 @@ func HTML(r *probe.Result) (Fragment, error) {
 	d.rules.WriteString(style)
 	view := view{
 		Span:    milliseconds(d.span),
-		Legend:  Phases(),
+		Legend:  used(rows),
 		Facts:   facts(r),
 		Outcome: string(r.Verdict.Outcome),
 		Verdict: verdict(r.Verdict),

@@ -45,6 +45,15 @@ func Phases() []Phase {
 	return []Phase{PhaseDNS, PhaseConnect, PhaseTLS, PhaseAnswer, PhaseBody}
 }
 
+// used returns the phases that any of the rows has, in order.
+func used(rows []Row) []Phase {
+	return slices.DeleteFunc(Phases(), func(p Phase) bool {
+		return !slices.ContainsFunc(rows, func(r Row) bool {
+			return slices.ContainsFunc(r.Segments, func(s Segment) bool { return s.Phase == p })
+		})
+	})
+}
+
 // Segment is a phase of a call. Times count from the run's start.
 type Segment struct {
 	Phase           Phase

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -218,21 +219,11 @@ func (p *printer) most(segments []Segment, cell int) Phase {
 
 // legend explains the glyphs that the rows use.
 func (p *printer) legend(rows []Row) {
-	used := make(map[Phase]bool)
-	visits := false
-	for i := range rows {
-		for _, s := range rows[i].Segments {
-			used[s.Phase] = true
-		}
-		visits = visits || len(rows[i].Marks) > 0
-	}
 	var words []string
-	for _, phase := range Phases() {
-		if used[phase] {
-			words = append(words, p.paint(phaseColors[phase], string(glyphs[phase]))+" "+string(phase))
-		}
+	for _, phase := range used(rows) {
+		words = append(words, p.paint(phaseColors[phase], string(glyphs[phase]))+" "+string(phase))
 	}
-	if visits {
+	if slices.ContainsFunc(rows, func(r Row) bool { return len(r.Marks) > 0 }) {
 		words = append(words, string(visitGlyph)+" validator")
 	}
 	if len(words) > 0 {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,11 +172,72 @@ func empty() *probe.Result {
 	}
 }
 
+// elsewhere is a run whose records were at name servers elsewhere.
+func elsewhere() *probe.Result {
+	r := issued()
+	r.ID, r.Module, r.Visits = "20261123T061703Z-eeeeeeeeee", "issue_corp_dns", nil
+	const step = 640 * ms
+	r.Duration += step
+	for i := range r.Steps {
+		if r.Steps[i].Start >= 270*ms {
+			r.Steps[i].Start += step
+		}
+	}
+	for i := range r.Calls {
+		if c := &r.Calls[i]; c.Start >= 270*ms {
+			c.Start, c.Ready, c.FirstByte, c.End = c.Start+step, c.Ready+step, c.FirstByte+step, c.End+step
+		}
+	}
+	i := slices.IndexFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepValidation })
+	r.Steps = slices.Insert(r.Steps, i, probe.Step{
+		Name: probe.StepPublication, Identifier: r.Steps[i].Identifier, Start: 270 * ms, Duration: 638 * ms, OK: true,
+	})
+	r.FollowUps = append(r.FollowUps, probe.FollowUp{Kind: probe.FollowUpWithdrawRecords, Records: []probe.Record{
+		{Name: "_acme-challenge.www.corp.example", Value: "secret"}, {Name: "_acme-challenge.d.corp.example", Value: "b"},
+		{Name: "_acme-challenge.www.corp.example", Value: "c"}, {Name: "_acme-challenge.c.corp.example", Value: "d"},
+		{Name: "_acme-challenge.b.corp.example", Value: "e"},
+	}})
+	return r
+}
+
+// unpublished is a run whose record one of the name servers never had.
+func unpublished() *probe.Result {
+	r := elsewhere()
+	r.ID = "20261123T061703Z-ffffffffff"
+	r.Steps, r.Calls, r.Certificate = r.Steps[:6], r.Calls[:5], nil
+	publication := &r.Steps[5]
+	publication.OK, publication.Duration = false, 42*time.Second
+	r.Duration = publication.End() + 10*ms
+	r.FollowUps = r.FollowUps[1:]
+	r.Failure = &probe.Failure{
+		Step: probe.StepPublication, Kind: probe.FailureTimeout, Call: -1, Object: "challenge", Identifier: "www.corp.example",
+		Detail: "ns2.corp.example (192.0.2.54:53) has no such record of _acme-challenge.www.corp.example, which ns1.corp.example (192.0.2.53:53) has",
+		Advice: "see that 192.0.2.53:53 notifies ns2.corp.example of changes of corp.example, and that it may transfer the zone; or have a longer timeout, if it is only slow",
+	}
+	r.Verdict = probe.Verdict{
+		Outcome: probe.OutcomeFailure, Stage: probe.StepPublication, Reason: "publication_incomplete", Fault: probe.FaultLocal,
+		Summary: "issue: publication failed: not every name server of the zone had the record in time (challenge, for www.corp.example: " + r.Failure.Detail[:90] + "…).",
+	}
+	return r
+}
+
+// withdrawal is a follow-up that asks no CA for anything.
+func withdrawal() *probe.Result {
+	r := &probe.Result{
+		ID: "20261123T061705Z-gggggggggg", Pair: probe.Pair{Target: "letsencrypt-staging", Module: "issue_corp_dns"}, Prober: probe.ProberIssue,
+		Parent: elsewhere().ID, FollowUp: probe.FollowUpWithdrawRecords, Trigger: probe.TriggerFollowUp, Start: start, Duration: 31 * ms,
+		Verdict: probe.Verdict{Outcome: probe.OutcomeSuccess, Summary: "withdraw_records passed."},
+	}
+	r.Steps = []probe.Step{{Name: probe.StepPublication, Duration: 30 * ms, OK: true}}
+	return r
+}
+
 func results() map[string]*probe.Result {
 	followUp := unreachable()
 	followUp.Parent, followUp.FollowUp, followUp.Trigger = "20261123T061600Z-parent", probe.FollowUpDeactivateAuthz, probe.TriggerFollowUp
 	return map[string]*probe.Result{
 		"issued": issued(), "unreachable": unreachable(), "hostile": hostile(), "empty": empty(), "followup": followUp,
+		"elsewhere": elsewhere(), "unpublished": unpublished(), "withdrawal": withdrawal(),
 	}
 }
 

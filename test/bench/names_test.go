@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,9 +55,11 @@ func BenchmarkNames(b *testing.B) {
 		for i := range names {
 			names[i] = strings.ToLower(rand.Text()) + ".acme-probe.example"
 		}
-		certificate, err := c.issueMany(b.Context(), names, "dns-01", func(name, token, answer string) (func(), error) {
+		certificate, err := c.issueMany(b.Context(), names, "dns-01", func(name, _, answer string) (func(), error) {
+			sum := sha256.Sum256([]byte(answer)) // RFC 8555 §8.4
 			withdraw, err := responders.Present(b.Context(), probe.Challenge{
-				Type: probe.DNS01, Identifier: name, Token: token, KeyAuthorization: answer, Start: time.Now(),
+				Type: probe.DNS01, Identifier: name, Start: time.Now(),
+				Record: probe.Record{Name: "_acme-challenge." + name, Value: base64.RawURLEncoding.EncodeToString(sum[:])},
 			})
 			return func() { withdraw() }, err
 		})

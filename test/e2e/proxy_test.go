@@ -194,7 +194,7 @@ func startNginx(t *testing.T, p proxyPorts) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, nginxMain, dir, inHTTP, beside, nginxStream), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	parts.Start(t, exec.Command(program(t, "nginx"), "-p", dir, "-e", "stderr", "-c", file))
+	parts.Start(t, exec.Command(parts.Program(t, "nginx"), "-p", dir, "-e", "stderr", "-c", file))
 	p.await(t)
 }
 
@@ -232,22 +232,8 @@ frontend website
 	if err := os.WriteFile(file, []byte(paths.Replace(p.here(text))+site), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	parts.Start(t, exec.Command(program(t, "haproxy"), "-db", "-f", file))
+	parts.Start(t, exec.Command(parts.Program(t, "haproxy"), "-db", "-f", file))
 	p.await(t)
-}
-
-// program finds a program of a Debian package, also for a user whose PATH leaves
-// sbin out.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = filepath.Join("/usr/sbin", name)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is not installed: run make deps", name)
-	}
-	return path
 }
 
 // await waits until the proxy listens at its two ports.

@@ -48,7 +48,7 @@ func (e *Exporter) State(name string) string { return filepath.Join(e.dir, "stat
 func (p *Pebble) HoldAnswers(path string) {
 	p.tb.Helper()
 	query := url.Values{"path": {path}, "skip": {"0"}, "answers": {"true"}}
-	Do(p.tb, http.MethodPost, p.control+"/hold?"+query.Encode())
+	p.namespace.Do(p.tb, http.MethodPost, p.control+"/hold?"+query.Encode())
 }
 
 // Statuses are those of the answers to requests below path, in order.

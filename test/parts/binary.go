@@ -1,5 +1,6 @@
 // Package parts starts the real parts that end-to-end tests are made of:
-// acme_exporter, Pebble and step-ca, each as a process of its own.
+// acme_exporter, CAs and name servers, each as a process of its own, and where
+// they need the ports of the RFCs in a network of its own.
 package parts
 
 import (

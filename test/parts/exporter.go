@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,16 +62,17 @@ type Exporter struct {
 	// URL of its pages.
 	URL string
 
-	tb      testing.TB
-	dir     string
-	address string
-	process *process.Process
+	tb        testing.TB
+	namespace *Namespace
+	dir       string
+	address   string
+	process   *process.Process
 }
 
 // NewExporter configures acme_exporter for ca, with its responders at p.
 func NewExporter(tb testing.TB, p Ports, ca CA) *Exporter {
 	tb.Helper()
-	e := &Exporter{tb: tb, dir: tb.TempDir(), address: process.Loopback(freePort(tb, "tcp"))}
+	e := &Exporter{tb: tb, namespace: p.Namespace, dir: tb.TempDir(), address: process.Loopback(freePort(tb, "tcp"))}
 	e.URL = "http://" + e.address
 	write(tb, e.ConfigFile(), fmt.Appendf(nil, configuration,
 		ca.DirectoryURL, ca.RootFile, process.Loopback(p.HTTP), process.Loopback(p.DNS),
@@ -82,6 +82,12 @@ func NewExporter(tb testing.TB, p Ports, ca CA) *Exporter {
 
 // ConfigFile is the path of its configuration.
 func (e *Exporter) ConfigFile() string { return filepath.Join(e.dir, "acme.yml") }
+
+// Configure gives it a configuration all of the test's own.
+func (e *Exporter) Configure(text string) {
+	e.tb.Helper()
+	write(e.tb, e.ConfigFile(), []byte(text))
+}
 
 // Reconfigure puts another text in place of the one that its configuration has
 // once.
@@ -98,7 +104,7 @@ func (e *Exporter) Reconfigure(old, text string) {
 }
 
 func (e *Exporter) command(args ...string) *exec.Cmd {
-	return exec.Command(exporterBinary.build(e.tb), append([]string{
+	return e.namespace.Command(exporterBinary.build(e.tb), append([]string{
 		"--config.file=" + e.ConfigFile(), "--state.dir=" + filepath.Join(e.dir, "state"),
 	}, args...)...)
 }
@@ -129,7 +135,7 @@ func (e *Exporter) Serve(flags ...string) {
 	e.process = Start(e.tb, cmd)
 	ctx, cancel := context.WithTimeout(e.tb.Context(), Timeout)
 	defer cancel()
-	if err := e.process.WaitReady(ctx, http.DefaultClient, e.URL+"/-/ready"); err != nil {
+	if err := e.process.WaitReady(ctx, e.namespace.Client(), e.URL+"/-/ready"); err != nil {
 		e.tb.Fatal(err)
 	}
 }
@@ -137,14 +143,43 @@ func (e *Exporter) Serve(flags ...string) {
 // Scrape asks /probe for module, and waits for the answer.
 func (e *Exporter) Scrape(module string) {
 	e.tb.Helper()
-	Do(e.tb, "GET", e.probeURL(module))
+	e.namespace.Do(e.tb, "GET", e.probeURL(module))
+}
+
+// RunNow asks /probe for a new run of module, waits for its end, and returns what
+// became of it.
+func (e *Exporter) RunNow(module string) *probe.Result {
+	e.tb.Helper()
+	before, now := e.last(module), (*probe.Result)(nil)
+	// A scrape may come too soon after the last one, or be over before the run is.
+	Until(e.tb, "a run of "+module+" has ended", func() bool {
+		e.Scrape(module)
+		now = e.last(module)
+		return now != nil && (before == nil || now.ID != before.ID)
+	})
+	return now
+}
+
+// last is the last run of module, as /probe shows it; nil: there was none.
+func (e *Exporter) last(module string) *probe.Result {
+	e.tb.Helper()
+	page := e.namespace.Do(e.tb, "GET", e.probeURL(module)+"&debug=true")
+	_, text, ok := bytes.Cut(page, []byte("\nResult:\n"))
+	if !ok {
+		return nil
+	}
+	result := new(probe.Result)
+	if err := json.Unmarshal(text, result); err != nil {
+		e.tb.Fatalf("read the run of %s: %v\n%s", module, err, text)
+	}
+	return result
 }
 
 // Trigger asks /probe for module and does not wait for the answer, nor minds
 // what it is.
 func (e *Exporter) Trigger(module string) {
 	ctx := e.tb.Context()
-	go func() { _, _ = do(ctx, "GET", e.probeURL(module)) }()
+	go func() { _, _ = e.namespace.do(ctx, "GET", e.probeURL(module)) }()
 }
 
 func (e *Exporter) probeURL(module string) string {
@@ -189,7 +224,7 @@ type Metrics map[string]*dto.MetricFamily
 func (e *Exporter) Metrics() Metrics {
 	e.tb.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(Do(e.tb, "GET", e.URL+"/metrics")))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(e.namespace.Do(e.tb, "GET", e.URL+"/metrics")))
 	if err != nil {
 		e.tb.Fatalf("parse /metrics: %v", err)
 	}

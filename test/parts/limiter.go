@@ -95,5 +95,5 @@ func (s Spent) Bucket(limit, key string) Bucket {
 // as a human would who has followed the link.
 func (p *Pebble) Unpause(account string) {
 	p.tb.Helper()
-	Do(p.tb, http.MethodPost, p.control+"/unpause?"+url.Values{"account": {account}}.Encode())
+	p.namespace.Do(p.tb, http.MethodPost, p.control+"/unpause?"+url.Values{"account": {account}}.Encode())
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/url"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,8 +21,9 @@ type CA struct {
 // Pebble is Pebble as a process, test/ca.
 type Pebble struct {
 	CA
-	control string
-	tb      testing.TB
+	control   string
+	namespace *Namespace
+	tb        testing.TB
 }
 
 // StartPebble starts Pebble with the flags of test/ca, and has it validate at
@@ -31,7 +31,7 @@ type Pebble struct {
 func StartPebble(tb testing.TB, p Ports, flags ...string) *Pebble {
 	tb.Helper()
 	rootFile := filepath.Join(tb.TempDir(), "root.pem")
-	cmd := exec.Command(caBinary.build(tb), append([]string{
+	cmd := p.Namespace.Command(caBinary.build(tb), append([]string{
 		"-root=" + rootFile,
 		"-http-port=" + strconv.Itoa(p.HTTP),
 		"-tls-port=" + strconv.Itoa(p.TLS),
@@ -54,7 +54,7 @@ func StartPebble(tb testing.TB, p Ports, flags ...string) *Pebble {
 	if err != nil {
 		tb.Fatalf("start Pebble: it said %q: %v", line, err)
 	}
-	return &Pebble{CA: CA{ready.Directory, rootFile}, control: ready.Control, tb: tb}
+	return &Pebble{CA: CA{ready.Directory, rootFile}, control: ready.Control, namespace: p.Namespace, tb: tb}
 }
 
 // The paths of Pebble's that tests hold up, and count.
@@ -68,7 +68,7 @@ const (
 func (p *Pebble) Hold(path string, skip int) {
 	p.tb.Helper()
 	query := url.Values{"path": {path}, "skip": {strconv.Itoa(skip)}}
-	Do(p.tb, "POST", p.control+"/hold?"+query.Encode())
+	p.namespace.Do(p.tb, "POST", p.control+"/hold?"+query.Encode())
 }
 
 // Held returns how many requests wait.
@@ -81,7 +81,7 @@ func (p *Pebble) Held() (n int) {
 // Release lets go of those that wait, and makes no more of them wait.
 func (p *Pebble) Release() {
 	p.tb.Helper()
-	Do(p.tb, "POST", p.control+"/release")
+	p.namespace.Do(p.tb, "POST", p.control+"/release")
 }
 
 // Answered returns how many requests below path the CA has answered.
@@ -101,18 +101,18 @@ func (p *Pebble) Answered(path string) int {
 // Log returns what Pebble says that it has done.
 func (p *Pebble) Log() string {
 	p.tb.Helper()
-	return string(Do(p.tb, "GET", p.control+"/log"))
+	return string(p.namespace.Do(p.tb, "GET", p.control+"/log"))
 }
 
 // Outage sets the outage switch.
 func (p *Pebble) Outage(mode string) {
 	p.tb.Helper()
-	Do(p.tb, "POST", p.control+"/outage?mode="+mode)
+	p.namespace.Do(p.tb, "POST", p.control+"/outage?mode="+mode)
 }
 
 func (p *Pebble) decode(path string, v any) {
 	p.tb.Helper()
-	if err := json.Unmarshal(Do(p.tb, "GET", p.control+path), v); err != nil {
+	if err := json.Unmarshal(p.namespace.Do(p.tb, "GET", p.control+path), v); err != nil {
 		p.tb.Fatalf("GET %s: %v", path, err)
 	}
 }

@@ -20,7 +20,11 @@ const Timeout = 60 * time.Second
 
 // Ports are where acme_exporter's responders listen, on 127.0.0.1. A CA has to
 // know them before acme_exporter runs.
-type Ports struct{ HTTP, TLS, DNS int }
+type Ports struct {
+	HTTP, TLS, DNS int
+	// Namespace is the network in which all of it is.
+	Namespace *Namespace
+}
 
 // NewPorts finds ports that are free.
 func NewPorts(tb testing.TB) Ports {
@@ -82,19 +86,25 @@ func Until(tb testing.TB, what string, done func() bool) {
 // the test.
 func Do(tb testing.TB, method, url string) []byte {
 	tb.Helper()
-	body, err := do(tb.Context(), method, url)
+	return (*Namespace)(nil).Do(tb, method, url)
+}
+
+// Do is [Do] in the namespace.
+func (n *Namespace) Do(tb testing.TB, method, url string) []byte {
+	tb.Helper()
+	body, err := n.do(tb.Context(), method, url)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return body
 }
 
-func do(ctx context.Context, method, url string) ([]byte, error) {
+func (n *Namespace) do(ctx context.Context, method, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := n.Client().Do(req)
 	if err != nil {
 		return nil, err
 	}

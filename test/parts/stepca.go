@@ -70,7 +70,7 @@ func startStepCA(tb testing.TB, p Ports, provisioner map[string]any, seed func(d
 	child := Start(tb, stepCACommand(binary, dir, file("ca.json"), p))
 	ctx, cancel := context.WithTimeout(tb.Context(), Timeout)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	client := &http.Client{Transport: &http.Transport{DialContext: p.Namespace.Dial, TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer client.CloseIdleConnections()
 	if err := child.WaitReady(ctx, client, "https://"+address+"/health"); err != nil {
 		tb.Fatal(err)
@@ -79,7 +79,7 @@ func startStepCA(tb testing.TB, p Ports, provisioner map[string]any, seed func(d
 }
 
 func stepCACommand(binary, dir, configuration string, p Ports) *exec.Cmd {
-	cmd := exec.Command(binary,
+	cmd := p.Namespace.Command(binary,
 		"--quiet", "--insecure",
 		"--acme-http-port", strconv.Itoa(p.HTTP),
 		"--acme-tls-port", strconv.Itoa(p.TLS),
