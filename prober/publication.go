@@ -87,22 +87,10 @@ func (r *run) astray(name, located string) *failure {
 // aliasName returns the owner of the CNAME record that a name needs: of random
 // names there is no end, so that theirs is a wildcard.
 func (r *run) aliasName(name string) string {
-	if _, domain := r.Responders.Place(name); domain != "" && !r.fixedNames() {
+	if _, domain := r.Responders.Place(name); domain != "" && len(r.Pair.FixedNames()) == 0 {
 		return wildcardPrefix + domain
 	}
 	return name
-}
-
-// fixedNames reports whether the run's names are the same each time.
-func (r *run) fixedNames() bool {
-	m := r.Pair.Module
-	switch m.Prober {
-	case probe.ProberValidate:
-		return m.Validate.Names.Mode == config.NamesFixed
-	case probe.ProberIssue:
-		return m.Issue.Names.Mode == config.NamesFixed
-	}
-	return false
 }
 
 // aliasTarget returns a name in a zone of ours that CNAME records may lead to.

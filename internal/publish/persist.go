@@ -8,18 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
-
-// wildcardPolicy is the one policy that there is: the record is good for wildcards
-// and names beneath too.
-const wildcardPolicy = "wildcard"
 
 // issueValue is the value of a dns-persist-01 record: who may issue, for whom.
 type issueValue struct {
 	issuer  string // a domain name
 	account string // a URL; empty: it names none
-	policy  string // wildcardPolicy, or empty
+	policy  string // config.PolicyWildcard: the record is good for wildcards and names beneath too; or empty
 	until   *time.Time
 }
 
@@ -62,8 +59,8 @@ func (v *issueValue) set(tag, value string) error {
 	case "accounturi":
 		v.account = value
 	case "policy":
-		if strings.EqualFold(value, wildcardPolicy) {
-			v.policy = wildcardPolicy
+		if strings.EqualFold(value, config.PolicyWildcard) {
+			v.policy = config.PolicyWildcard
 		}
 	case "persistuntil":
 		seconds, err := strconv.ParseInt(value, 10, 64)
