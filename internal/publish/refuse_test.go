@@ -46,7 +46,7 @@ func TestRefused(t *testing.T) {
 		{
 			"BADKEY", refusal(dns.RcodeNotAuth, dns.RcodeBadKey, 0), probe.FailureClient,
 			"name server SERVER: update of zone probe.test: NOTAUTH (BADKEY)",
-			"the server knows no key probe-key with the algorithm hmac-sha256: configure it there, or correct tsig.key_name and tsig.algorithm",
+			"the server knows no key probe-key with the algorithm hmac-sha256: configure it there, or correct tsig.key_name and tsig.algorithm (Knot says the same where its acl does not let the key update)",
 		},
 		{
 			"BADSIG", refusal(dns.RcodeNotAuth, dns.RcodeBadSig, 0), probe.FailureClient,

@@ -89,7 +89,7 @@ func refused(u *config.DNSUpdate, err error) *probe.PublicationError {
 func keyAdvice(t *config.TSIG, refusal *dnsclient.UpdateError) string {
 	switch refusal.TSIGError {
 	case dns.RcodeBadKey:
-		return fmt.Sprintf("the server knows no key %s with the algorithm %s: configure it there, or correct tsig.key_name and tsig.algorithm", t.KeyName, t.Algorithm)
+		return fmt.Sprintf("the server knows no key %s with the algorithm %s: configure it there, or correct tsig.key_name and tsig.algorithm (Knot says the same where its acl does not let the key update)", t.KeyName, t.Algorithm)
 	case dns.RcodeBadSig:
 		return fmt.Sprintf("the server has another secret for key %s: write the one that it has into tsig.secret or tsig.secret_file", t.KeyName)
 	case dns.RcodeBadTime:
