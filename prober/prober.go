@@ -27,6 +27,7 @@ type Request struct {
 	// Responders are the configuration's, for who has the records of a name.
 	Responders config.Responders
 	Records    Records // used where a record is elsewhere; nil: nowhere
+	Budget     Budget  // of what the CA limits; nil: it limits nothing
 	// Progress, if not nil, is told of each step as it begins. It must not block.
 	Progress func(probe.StepName)
 }
@@ -84,4 +85,20 @@ type FollowUps interface {
 	Add(f probe.FollowUp) error
 	// Drop forgets it: nothing is left to be done.
 	Drop(id string) error
+}
+
+// Budget keeps the run within the CA's rate limits. It belongs to the run, and is
+// used by one goroutine at a time.
+type Budget interface {
+	// Reserve takes, durably, all that the run may spend, before the first request
+	// that spends. Names are those to be ordered; nil, where the module takes its
+	// names from a pool: the pool's, whose turn it is. They are returned. What denies
+	// is not nil if there is too little; nothing has been taken then, and nothing
+	// must be spent. So it is after an error.
+	Reserve(what probe.Spending, names []string) (ordered []string, denied *probe.RateLimit, err error)
+	// Refused is told of an answer that says that we come too often, and says what
+	// to make of it.
+	Refused(call *probe.Call) *probe.RateLimit
+	// Settle ends what was reserved. It is called once, at the run's end.
+	Settle(spent probe.Spent) error
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
@@ -72,7 +73,7 @@ func BenchmarkReserve(b *testing.B) {
 				res := reserve(b, l, now, r)
 				took = append(took, time.Since(start))
 				b.StopTimer()
-				settle(b, l, now, res, Outcome{Valid: r.Names, Issued: true})
+				settle(b, l, now, res, probe.Spent{Valid: r.Names, Issued: true})
 				b.StartTimer()
 			}
 			slices.Sort(took)
@@ -123,7 +124,7 @@ func fill(b *testing.B, l *Ledger, keys int) {
 		for n := range 100 {
 			r.Names = append(r.Names, fmt.Sprintf("a-name-of-usual-length-%d-%d.acme-probe.example", i, n))
 		}
-		settle(b, l, begin, reserve(b, l, begin, r), Outcome{})
+		settle(b, l, begin, reserve(b, l, begin, r), probe.Spent{})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
@@ -84,7 +85,7 @@ func testLimits() []config.Limit {
 func issuance(names ...string) Request {
 	return Request{
 		CA: testCA, Account: "acct/1", Names: names, Limits: testLimits(), Share: 0.5,
-		What: NewOrder | Validation | Certificate,
+		What: probe.SpendOrder | probe.SpendValidation | probe.SpendCertificate,
 	}
 }
 
@@ -108,7 +109,7 @@ func deny(t testing.TB, l *Ledger, now time.Time, r Request) *Denied {
 	return denied
 }
 
-func settle(t testing.TB, l *Ledger, now time.Time, res *Reservation, o Outcome) {
+func settle(t testing.TB, l *Ledger, now time.Time, res *Reservation, o probe.Spent) {
 	t.Helper()
 	if err := l.Settle(now, res, o); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // A ledger that cannot be trusted lets nothing be spent; a reset mends it.
@@ -46,7 +48,7 @@ func TestUnreadable(t *testing.T) {
 		if _, err := l.Remaining(begin, testCA, "acct/1", testLimits(), 1); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("%s: remaining: %v", name, err)
 		}
-		if _, d, err := l.Reserve(begin, Request{What: NewOrder}); d != nil || err != nil {
+		if _, d, err := l.Reserve(begin, Request{What: probe.SpendOrder}); d != nil || err != nil {
 			t.Errorf("%s: without limits: %v, %v", name, d, err)
 		}
 		if err := l.Reset(begin, testCA); err != nil || !l.OK() {
@@ -81,7 +83,7 @@ func TestUnwritable(t *testing.T) {
 	if diff := cmp.Diff(before, missing(l, begin)); diff != "" || l.OK() {
 		t.Errorf("OK is %v; %s", l.OK(), diff)
 	}
-	if err := l.Settle(begin, res, Outcome{NoOrder: true}); !errors.Is(err, store.broken) {
+	if err := l.Settle(begin, res, probe.Spent{NoOrder: true}); !errors.Is(err, store.broken) {
 		t.Error(err)
 	}
 	if got := missing(l, begin); len(got) != 0 {
@@ -102,13 +104,13 @@ func TestUnwritable(t *testing.T) {
 func TestStartWithAClockBehind(t *testing.T) {
 	store := newDisk()
 	r := issuance("a.example")
-	r.Limits, r.What = r.Limits[:1], NewOrder
+	r.Limits, r.What = r.Limits[:1], probe.SpendOrder
 	l := load(t, store, begin)
-	settle(t, l, begin, reserve(t, l, begin, r), Outcome{NoOrder: true})
+	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoOrder: true})
 	behind := begin.Add(-time.Hour)
 	l = load(t, store, behind)
 	for range 100 {
-		settle(t, l, behind, reserve(t, l, behind, r), Outcome{})
+		settle(t, l, behind, reserve(t, l, behind, r), probe.Spent{})
 	}
 	l.begun = begin // it is put right at once: on the monotonic clock nothing has passed
 	if got := missing(l, begin)["new_orders acct/1"]; got != 100 {
@@ -121,11 +123,11 @@ func TestPrune(t *testing.T) {
 	store := newDisk()
 	l := load(t, store, begin)
 	for i := range 3000 {
-		settle(t, l, begin, reserve(t, l, begin, requestOf(i)), Outcome{NoCertificate: true})
+		settle(t, l, begin, reserve(t, l, begin, requestOf(i)), probe.Spent{NoCertificate: true})
 	}
 	later := begin.Add(2 * day)
 	for i := range 7 { // two keys each, a thousand at a time
-		settle(t, l, later.Add(time.Duration(i)), reserve(t, l, later.Add(time.Duration(i)), requestOf(0)), Outcome{NoOrder: true})
+		settle(t, l, later.Add(time.Duration(i)), reserve(t, l, later.Add(time.Duration(i)), requestOf(0)), probe.Spent{NoOrder: true})
 	}
 	if n := len(store.kept[ledgerBucket]); n != 1 {
 		t.Errorf("%d keys are left, want the clock's", n)

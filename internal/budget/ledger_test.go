@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
@@ -95,17 +96,17 @@ func TestSettle(t *testing.T) {
 		"consecutive_failures acct/1 b.acme-probe.example": 1,
 	}
 	for name, test := range map[string]struct {
-		outcome Outcome
+		outcome probe.Spent
 		spent   []string // beginnings of keys
 	}{
-		"nobody knows":     {Outcome{}, []string{""}},
-		"no order":         {Outcome{NoOrder: true}, nil},
-		"order only":       {Outcome{NoCertificate: true, Untried: names}, []string{"new_orders"}},
-		"one failed":       {Outcome{NoCertificate: true, Valid: names[:1]}, []string{"new_orders", "failed_validations acct/1 b", "consecutive_failures acct/1 b"}},
-		"one tried":        {Outcome{NoCertificate: true, Untried: names[1:]}, []string{"new_orders", "failed_validations acct/1 a", "consecutive_failures acct/1 a"}},
-		"issued":           {Outcome{Issued: true, Valid: names}, []string{"new_orders", "certificates"}},
-		"issued after all": {Outcome{Issued: true, NoCertificate: true, Valid: names}, []string{"new_orders", "certificates"}},
-		"finalized":        {Outcome{Valid: names}, []string{"new_orders", "certificates"}},
+		"nobody knows":     {probe.Spent{}, []string{""}},
+		"no order":         {probe.Spent{NoOrder: true}, nil},
+		"order only":       {probe.Spent{NoCertificate: true, Untried: names}, []string{"new_orders"}},
+		"one failed":       {probe.Spent{NoCertificate: true, Valid: names[:1]}, []string{"new_orders", "failed_validations acct/1 b", "consecutive_failures acct/1 b"}},
+		"one tried":        {probe.Spent{NoCertificate: true, Untried: names[1:]}, []string{"new_orders", "failed_validations acct/1 a", "consecutive_failures acct/1 a"}},
+		"issued":           {probe.Spent{Issued: true, Valid: names}, []string{"new_orders", "certificates"}},
+		"issued after all": {probe.Spent{Issued: true, NoCertificate: true, Valid: names}, []string{"new_orders", "certificates"}},
+		"finalized":        {probe.Spent{Valid: names}, []string{"new_orders", "certificates"}},
 	} {
 		store := newDisk()
 		l := load(t, store, begin)
@@ -131,7 +132,7 @@ func TestSettle(t *testing.T) {
 			t.Errorf("%s: %d keys are stored, want %d and the clock", name, n, len(want))
 		}
 	}
-	if err := load(t, newDisk(), begin).Settle(begin, nil, Outcome{}); err != nil {
+	if err := load(t, newDisk(), begin).Settle(begin, nil, probe.Spent{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -143,7 +144,7 @@ func TestSettleCountsFromTheEnd(t *testing.T) {
 	r := issuance("a.example")
 	res := reserve(t, l, begin, r)
 	end := begin.Add(90 * time.Second)
-	settle(t, l, end, res, Outcome{Valid: r.Names, Issued: true})
+	settle(t, l, end, res, probe.Spent{Valid: r.Names, Issued: true})
 	for _, e := range l.Entries(end, testCA) {
 		want := map[config.LimitName]time.Duration{
 			config.LimitNewOrders: 36 * time.Second, config.LimitCertificatesPerDomain: 24192 * time.Second, config.LimitCertificatesPerSet: 120960 * time.Second,
@@ -158,7 +159,7 @@ func TestSettleCountsFromTheEnd(t *testing.T) {
 func TestKept(t *testing.T) {
 	l := load(t, newDisk(), begin)
 	r := issuance("a.example")
-	r.Limits, r.What = r.Limits[:1], NewOrder
+	r.Limits, r.What = r.Limits[:1], probe.SpendOrder
 	for range 240 {
 		reserve(t, l, begin, r)
 	}
@@ -190,7 +191,7 @@ func TestExempt(t *testing.T) {
 		for _, c := range res.charges {
 			spent = append(spent, c.key.Limit)
 		}
-		settle(t, l, now, res, Outcome{Valid: r.Names, Issued: true})
+		settle(t, l, now, res, probe.Spent{Valid: r.Names, Issued: true})
 		return spent
 	}
 	if got := issue(begin); len(got) != 5 {
@@ -213,7 +214,7 @@ func TestExempt(t *testing.T) {
 		t.Errorf("119 days later it spends %v", got)
 	}
 	other := issuance("b.acme-probe.example")
-	settle(t, l, now, reserve(t, l, now, other), Outcome{Valid: other.Names, Issued: true})
+	settle(t, l, now, reserve(t, l, now, other), probe.Spent{Valid: other.Names, Issued: true})
 	if at := l.Issued(now, testCA, other.Names); !at.IsZero() {
 		t.Errorf("a set that does not repeat is remembered: %v", at)
 	}
@@ -269,7 +270,7 @@ func TestPause(t *testing.T) {
 func TestRest(t *testing.T) {
 	l := load(t, newDisk(), begin)
 	r := issuance("a.acme-probe.example", "b.acme-probe.example")
-	settle(t, l, begin, reserve(t, l, begin, r), Outcome{NoCertificate: true, Valid: r.Names[:1]})
+	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Valid: r.Names[:1]})
 	d := deny(t, l, begin, r)
 	if d.Cause != CausePaused || d.Key.ID != "acct/1 b.acme-probe.example" || !d.At.Equal(begin.Add(12*time.Minute)) {
 		t.Errorf("%+v", d)
@@ -284,18 +285,18 @@ func TestFailuresInARow(t *testing.T) {
 	r := issuance("a.acme-probe.example")
 	r.Limits = r.Limits[4:]
 	for range 10 {
-		settle(t, l, begin, reserve(t, l, begin, r), Outcome{NoCertificate: true})
+		settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true})
 	}
-	settle(t, l, begin, reserve(t, l, begin, r), Outcome{NoCertificate: true, Untried: r.Names})
+	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Untried: r.Names})
 	if got := missing(l, begin)["consecutive_failures acct/1 a.acme-probe.example"]; got != 10 {
 		t.Errorf("%d are missing, want 10", got)
 	}
 	open := reserve(t, l, begin, r)
-	settle(t, l, begin, reserve(t, l, begin, r), Outcome{NoCertificate: true, Valid: r.Names})
+	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Valid: r.Names})
 	if got := missing(l, begin)["consecutive_failures acct/1 a.acme-probe.example"]; got != 1 {
 		t.Errorf("%d are missing after a success, want the one that is open", got)
 	}
-	settle(t, l, begin, open, Outcome{NoCertificate: true, Valid: r.Names})
+	settle(t, l, begin, open, probe.Spent{NoCertificate: true, Valid: r.Names})
 	if got := missing(l, begin); len(got) != 0 {
 		t.Error(got)
 	}
@@ -309,7 +310,7 @@ func TestLook(t *testing.T) {
 	issue := issuance("a.acme-probe.example")
 	issue.Limits, issue.Share, issue.Confirmation = domain, 1, true
 	validate := issue
-	validate.What = NewOrder | Validation
+	validate.What = probe.SpendOrder | probe.SpendValidation
 	reserve(t, l, begin, issue)
 	for range 3 {
 		reserve(t, l, begin, validate)
@@ -323,23 +324,23 @@ func TestLook(t *testing.T) {
 func TestRemaining(t *testing.T) {
 	l := load(t, newDisk(), begin)
 	for range 3 {
-		settle(t, l, begin, reserve(t, l, begin, issuance("a.one.example")), Outcome{Valid: []string{"a.one.example"}})
+		settle(t, l, begin, reserve(t, l, begin, issuance("a.one.example")), probe.Spent{Valid: []string{"a.one.example"}})
 	}
-	settle(t, l, begin, reserve(t, l, begin, issuance("b.two.example")), Outcome{Valid: []string{"b.two.example"}})
+	settle(t, l, begin, reserve(t, l, begin, issuance("b.two.example")), probe.Spent{Valid: []string{"b.two.example"}})
 	other := issuance("c.one.example")
 	other.Account = "acct/10"
-	settle(t, l, begin, reserve(t, l, begin, other), Outcome{})
+	settle(t, l, begin, reserve(t, l, begin, other), probe.Spent{})
 	got, err := l.Remaining(begin.Add(time.Second), testCA, "acct/1", testLimits(), 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	set := setOf([]string{"a.one.example"})
-	want := []Level{
-		{Limit: "new_orders", Key: Key{testCA, "new_orders", "acct/1"}, Remaining: 296, Capacity: 300, Full: begin.Add(4 * 36 * time.Second)},
-		{Limit: "certificates_per_domain", Key: Key{testCA, "certificates_per_domain", "one.example"}, Remaining: 21, Capacity: 25, Full: begin.Add(4 * 24192 * time.Second)},
-		{Limit: "certificates_per_set", Key: Key{testCA, "certificates_per_set", set}, Remaining: 2, Capacity: 5, Full: begin.Add(3 * 120960 * time.Second)},
-		{Limit: "failed_validations", Key: Key{CA: testCA, Limit: "failed_validations"}, Remaining: 5, Capacity: 5},
-		{Limit: "consecutive_failures", Key: Key{CA: testCA, Limit: "consecutive_failures"}, Remaining: 1152, Capacity: 1152},
+	want := []probe.Level{
+		{Limit: "new_orders", What: "acct/1", Remaining: 296, Capacity: 300, Full: begin.Add(4 * 36 * time.Second)},
+		{Limit: "certificates_per_domain", What: "one.example", Remaining: 21, Capacity: 25, Full: begin.Add(4 * 24192 * time.Second)},
+		{Limit: "certificates_per_set", What: set, Remaining: 2, Capacity: 5, Full: begin.Add(3 * 120960 * time.Second)},
+		{Limit: "failed_validations", Remaining: 5, Capacity: 5},
+		{Limit: "consecutive_failures", Remaining: 1152, Capacity: 1152},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -383,7 +384,7 @@ func TestParallel(t *testing.T) {
 			}
 			if res != nil {
 				allowed.Add(1)
-				if err := l.Settle(begin, res, Outcome{Valid: r.Names, Issued: true}); err != nil {
+				if err := l.Settle(begin, res, probe.Spent{Valid: r.Names, Issued: true}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -70,7 +70,7 @@ func (i *issues) tick(now time.Time) ([]string, *Denied) {
 	if denied != nil {
 		return nil, denied
 	}
-	settle(i.t, i.ledger, now, reserve(i.t, i.ledger, now, r), Outcome{Valid: r.Names, Issued: true})
+	settle(i.t, i.ledger, now, reserve(i.t, i.ledger, now, r), probe.Spent{Valid: r.Names, Issued: true})
 	return r.Names, nil
 }
 
@@ -194,7 +194,7 @@ func TestPoolWhileIssuanceFails(t *testing.T) {
 			continue
 		}
 		seen[r.Names[0]]++
-		settle(t, i.ledger, now, reserve(t, i.ledger, now, r), Outcome{NoCertificate: true})
+		settle(t, i.ledger, now, reserve(t, i.ledger, now, r), probe.Spent{NoCertificate: true})
 	}
 	if len(seen) != 3 {
 		t.Errorf("%d names, want 3", len(seen))

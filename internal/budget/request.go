@@ -6,17 +6,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
-)
-
-// What says what a run may do that CAs count.
-type What uint8
-
-// What runs do. A run that issues does the last three.
-const (
-	NewAccount  What = 1 << iota // create the account
-	NewOrder                     // order
-	Validation                   // accept challenges, which may fail
-	Certificate                  // finalize the order
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // Request asks for all that a run may spend.
@@ -27,7 +17,7 @@ type Request struct {
 	// Limits are those in force for the run. None: nothing is asked for.
 	Limits []config.Limit
 	Share  float64 // of the limits that others spend from too; above 0, at most 1
-	What   What
+	What   probe.Spending
 	// Repeats says that the very same set of names is ordered again and again. The
 	// ledger remembers when such a set had its last certificate.
 	Repeats bool
@@ -88,16 +78,16 @@ func (r *Request) charges(exempt bool) (list []charge, err error) {
 
 // touches says whether a limit counts the request, and whether the CA looks at it.
 func (r *Request) touches(limit config.LimitName) (spends, looks bool) {
-	order := r.What&NewOrder != 0
+	order := r.What&probe.SpendOrder != 0
 	switch limit {
 	case config.LimitNewAccountsPerIP, config.LimitNewAccountsPerNetwork:
-		return r.What&NewAccount != 0, false
+		return r.What&probe.SpendAccount != 0, false
 	case config.LimitNewOrders:
 		return order, false
 	case config.LimitFailedValidations, config.LimitConsecutiveFailures:
-		return r.What&Validation != 0, order
+		return r.What&probe.SpendValidation != 0, order
 	default:
-		return r.What&Certificate != 0, order
+		return r.What&probe.SpendCertificate != 0, order
 	}
 }
 
@@ -164,17 +154,4 @@ type Reservation struct {
 	set     Key  // where the certificate is to be remembered
 	repeats bool // whether it is
 	settled bool // guarded by the ledger
-}
-
-// Outcome says what of a reservation was not spent. Zero: all was, as far as
-// anybody knows.
-type Outcome struct {
-	NoAccount     bool // no account was asked for
-	NoOrder       bool // no order was asked for, and so nothing that comes after
-	NoCertificate bool // the order was not finalized, or the CA refused to
-	// Issued: there is a certificate.
-	Issued bool
-	// Valid are the names whose validation succeeded, Untried those whose challenges
-	// were not accepted, each as in the request. All others have failed.
-	Valid, Untried []string
 }

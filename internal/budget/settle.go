@@ -4,15 +4,16 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// Settle ends a reservation: what the outcome says was not spent is given back, an
+// Settle ends a reservation: what o says was not spent is given back, an
 // identifier whose validation failed rests, and a certificate for a set that
 // repeats is remembered. A second Settle does nothing.
 //
 // After an error this process goes on with what is settled; only one that
 // starts later may take it for spent.
-func (l *Ledger) Settle(now time.Time, res *Reservation, o Outcome) error {
+func (l *Ledger) Settle(now time.Time, res *Reservation, o probe.Spent) error {
 	if res == nil {
 		return nil
 	}
@@ -35,7 +36,7 @@ func (l *Ledger) Settle(now time.Time, res *Reservation, o Outcome) error {
 		if !ok {
 			continue // it was reset meanwhile
 		}
-		back := o.back(&c, valid[c.key.ID]+untried[c.key.ID])
+		back := c.unspent(o, valid[c.key.ID]+untried[c.key.ID])
 		// The CA counts failures in a row: a success ends the row.
 		again := c.key.Limit == config.LimitConsecutiveFailures && !o.NoOrder && valid[c.key.ID] == c.tokens
 		changed[c.key] = c.settle(e, at, back, again)
@@ -71,9 +72,9 @@ func (c *charge) settle(e entry, at int64, back int, again bool) entry {
 	return e
 }
 
-// back is how many tokens of the charge were not spent, when that many
+// unspent is how many tokens of the charge were not spent, when that many
 // validations that it is for did not fail.
-func (o *Outcome) back(c *charge, unfailed int) int {
+func (c *charge) unspent(o probe.Spent, unfailed int) int {
 	none := o.NoOrder
 	switch c.key.Limit {
 	case config.LimitNewAccountsPerIP, config.LimitNewAccountsPerNetwork:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
@@ -66,23 +67,10 @@ func compareKeys(a, b Key) int {
 	return cmp.Or(cmp.Compare(a.CA, b.CA), cmp.Compare(a.Limit, b.Limit), cmp.Compare(a.ID, b.ID))
 }
 
-// Level is how full a limit's emptiest bucket is.
-type Level struct {
-	Limit config.LimitName `json:"limit"`
-	// Key has fewest tokens; with an empty ID, all buckets are full.
-	Key       Key `json:"key"`
-	Remaining int `json:"remaining"` // whole tokens; those kept for confirmation runs among them
-	Capacity  int `json:"capacity"`  // of the full bucket: our part of what the CA gives
-	// Full is when the bucket will be full; zero: it is.
-	Full time.Time `json:"full_at,omitzero"`
-	// Paused is how many of the limit's keys are paused.
-	Paused int `json:"paused,omitempty"`
-}
-
 // Remaining returns how full the buckets of an account's limits are, one for each
-// limit, with the tightest key. A ledger that cannot be read knows none.
-func (l *Ledger) Remaining(now time.Time, ca, account string, limits []config.Limit, share float64) ([]Level, error) {
-	levels := make([]Level, len(limits))
+// limit, with what the tightest one is counted by. A ledger that cannot be read knows none.
+func (l *Ledger) Remaining(now time.Time, ca, account string, limits []config.Limit, share float64) ([]probe.Level, error) {
+	levels := make([]probe.Level, len(limits))
 	buckets := make([]Bucket, len(limits))
 	index := make(map[config.LimitName]int, len(limits))
 	for i, limit := range limits {
@@ -91,7 +79,7 @@ func (l *Ledger) Remaining(now time.Time, ca, account string, limits []config.Li
 			return nil, err
 		}
 		buckets[i], index[limit.Name] = b, i
-		levels[i] = Level{Limit: limit.Name, Key: Key{CA: ca, Limit: limit.Name}, Remaining: b.Size, Capacity: b.Size}
+		levels[i] = probe.Level{Limit: string(limit.Name), Remaining: b.Size, Capacity: b.Size}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +98,7 @@ func (l *Ledger) Remaining(now time.Time, ca, account string, limits []config.Li
 		}
 		if tat := buckets[i].hold(e.tat, at, e.open); tat > at && tat > latest[i] {
 			latest[i] = tat
-			levels[i].Key, levels[i].Remaining = key, buckets[i].remaining(tat, at)
+			levels[i].What, levels[i].Remaining = key.ID, buckets[i].remaining(tat, at)
 			levels[i].Full = now.Add(time.Duration(tat - at))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // published is a CA's own bucket, to the nanosecond and without leniency.
@@ -78,7 +79,7 @@ func (w *world) step(d time.Duration) {
 			left = append(left, ru)
 			continue
 		}
-		if err := w.ledger.Settle(w.clock(), ru.res, Outcome{NoOrder: ru.nothing}); err != nil {
+		if err := w.ledger.Settle(w.clock(), ru.res, probe.Spent{NoOrder: ru.nothing}); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -116,7 +117,7 @@ func TestNeverMoreThanTheCAGives(t *testing.T) {
 			each := time.Duration(10+random.IntN(600)) * time.Second
 			limit.Period = time.Duration(limit.Count) * each
 			w := &world{t: t, random: random, store: newDisk(), r: Request{
-				CA: testCA, Account: "1", Limits: []config.Limit{limit}, Share: 1, What: NewOrder, Confirmation: true,
+				CA: testCA, Account: "1", Limits: []config.Limit{limit}, Share: 1, What: probe.SpendOrder, Confirmation: true,
 			}}
 			size := int64(limit.Count)
 			w.ca = published{parts: size * int64(each), size: size, interval: int64(each), at: begin.UnixNano()}
@@ -167,7 +168,7 @@ func TestNeverMoreThanTheCAGives(t *testing.T) {
 func TestNotMuchLess(t *testing.T) {
 	limit := config.Limit{Name: config.LimitNewOrders, Count: 10, Period: 10 * time.Minute}
 	w := &world{t: t, random: rand.New(rand.NewPCG(1, 1)), store: newDisk(), r: Request{
-		CA: testCA, Account: "1", Limits: []config.Limit{limit}, Share: 1, What: NewOrder,
+		CA: testCA, Account: "1", Limits: []config.Limit{limit}, Share: 1, What: probe.SpendOrder,
 	}}
 	w.ca = published{parts: 10 * int64(time.Minute), size: 10, interval: int64(time.Minute), at: begin.UnixNano()}
 	w.start()

@@ -180,6 +180,10 @@ type Problem struct {
 	// Status is the status that the document itself claims; 0: none.
 	Status      int          `json:"status,omitempty"`
 	Subproblems []Subproblem `json:"subproblems,omitempty"` // at most 100
+	// Anchor is the fragment of the documentation's URL in the detail of a
+	// rateLimited one, which names the limit at Let's Encrypt: lower-case letters,
+	// digits and hyphens, at most 100 bytes. Empty: it has none.
+	Anchor string `json:"anchor,omitempty"`
 	// Mislabeled: the answer called itself application/json instead of
 	// application/problem+json (RFC 8555 §6.7).
 	Mislabeled bool `json:"mislabeled,omitempty"`

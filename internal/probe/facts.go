@@ -30,6 +30,9 @@ const (
 	FailureUnsupported FailureKind = "unsupported"
 	// FailureClient: our configuration or account makes the run impossible.
 	FailureClient FailureKind = "client"
+	// FailureBudget: our own budget of the CA's rate limits does not allow the run.
+	// Facts.RateLimit says why.
+	FailureBudget FailureKind = "budget"
 	// FailureLocal: our disk, port, responder or key failed.
 	FailureLocal FailureKind = "local"
 )

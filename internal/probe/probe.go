@@ -101,6 +101,7 @@ type Facts struct {
 	Certificate *Certificate    `json:"certificate,omitempty"`
 	API         *APICertificate `json:"api_certificate,omitempty"` // nil: no TLS handshake got that far
 	FollowUps   []FollowUp      `json:"follow_ups,omitempty"`      // still to be done when the run ended
+	RateLimit   *RateLimit      `json:"rate_limit,omitempty"`      // that ended the run; nil: none did
 }
 
 // Step is a part of a run. A step that was begun and not finished is recorded
