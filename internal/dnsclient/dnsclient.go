@@ -21,8 +21,8 @@ type Client struct {
 	// Port is that of authoritative servers; 0: 53.
 	Port uint16
 	// Timeout is for one exchange; 0: 3 s. One over TCP because the answer was
-	// truncated has as much again; an update has five times as much, since the server
-	// stores it before it answers.
+	// truncated, or without EDNS, has as much again; an update has five times as much,
+	// since the server stores it before it answers.
 	Timeout time.Duration
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,18 +34,34 @@ func NewQuery(name string, qtype uint16) *dns.Msg {
 // Exchange sends m to server, ip:port or host:port, and returns the answer: over
 // UDP, and again over TCP if that was truncated. It gives m's copy an id of its
 // own; an answer has that id and the question of m, whatever its RCODE. A question
-// that gets no answer in half of the time is sent once more. A signed message
-// belongs to [Client.Update].
+// that gets no answer in half of the time is sent once more, and one to a server
+// that has no EDNS again without it. A signed message belongs to [Client.Update].
 func (c *Client) Exchange(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
 	q := m.Copy()
-	answer, err := c.overUDP(ctx, server, q)
-	if err == nil && answer.Truncated {
-		answer, err = c.overTCP(ctx, server, q)
+	answer, err := c.exchange(ctx, server, q)
+	if err == nil && q.IsEdns0() != nil && lacksEDNS(answer) {
+		q.Extra = slices.DeleteFunc(q.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
+		answer, err = c.exchange(ctx, server, q)
 	}
 	if err != nil {
 		return nil, explain(ctx, server, err)
 	}
 	return answer, nil
+}
+
+func (c *Client) exchange(ctx context.Context, server string, q *dns.Msg) (*dns.Msg, error) {
+	answer, err := c.overUDP(ctx, server, q)
+	if err == nil && answer.Truncated {
+		return c.overTCP(ctx, server, q)
+	}
+	return answer, err
+}
+
+// lacksEDNS reports whether the answer is that of a server without EDNS. RFC 6891
+// §7: it "MUST respond with a return code (RCODE) of FORMERR to messages containing
+// an OPT RR" and "MUST NOT include an OPT record in the response".
+func lacksEDNS(answer *dns.Msg) bool {
+	return answer.Rcode == dns.RcodeFormatError && answer.IsEdns0() == nil
 }
 
 // explain names the server in an error, and says that it did not answer where the

@@ -87,6 +87,39 @@ func TestExchangeBareError(t *testing.T) {
 	}
 }
 
+// TestExchangeWithoutEDNS holds that a server which has no EDNS is asked without
+// it, over TCP too, and that one which has it is not asked twice.
+func TestExchangeWithoutEDNS(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer dns.HandlerFunc // to a question with EDNS
+		asked  int32
+		rcode  int
+	}{
+		{"no EDNS", rcode(dns.RcodeFormatError), 3, dns.RcodeSuccess},
+		{"EDNS", func(w dns.ResponseWriter, q *dns.Msg) {
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeFormatError).SetEdns0(1232, false))
+		}, 1, dns.RcodeFormatError},
+		{"another error", rcode(dns.RcodeRefused), 1, dns.RcodeRefused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+				asked.Add(1)
+				if q.IsEdns0() != nil {
+					test.answer(w, q)
+					return
+				}
+				answerTXT(w, q)
+			})
+			m, err := long().Exchange(t.Context(), server, dnsclient.NewQuery("x.example", dns.TypeTXT))
+			if err != nil || m.Rcode != test.rcode || asked.Load() != test.asked {
+				t.Errorf("got %v, %v after %d questions, want RCODE %d after %d", m, err, asked.Load(), test.rcode, test.asked)
+			}
+		})
+	}
+}
+
 // TestExchangeRepeats holds that a question whose packet was lost is sent again.
 func TestExchangeRepeats(t *testing.T) {
 	var asked atomic.Int32
