@@ -202,8 +202,9 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		validateInterval(ps, at, t, preset, name, m)
 		validateLimits(ps, at, preset, name, m)
 		validateIssuer(ps, at, t, name, m)
-		if m.Prober.Orders() && t.Environment == Production && (preset != nil || !t.RateLimits.none()) {
-			ps.add(at, "the prober %s spends the CA's rate limits, which no budget guards yet, and so is refused on production: %s", m.Prober, wayOut(preset))
+		if m.Prober.Orders() && t.Environment == Production && !t.RateLimits.none() && len(t.Limits()) == 0 {
+			// It might lock out the domains that the CA is there for.
+			ps.add(at, "the prober %s spends what CAs limit, and of this one's production no rate limits are known: %s", m.Prober, wayOut(preset, t))
 		}
 		if defaultTimeout(m.Prober) != 0 && m.Prober.Signs() {
 			signing = append(signing, name)
@@ -221,16 +222,12 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 	}
 }
 
-// wayOut says what to do instead of spending on production.
-func wayOut(preset *Preset) string {
-	switch {
-	case preset == nil:
-		return "say rate_limits: none if the CA is your own and has none, or environment: staging if its certificates are for trying out"
-	case preset.Staging != "":
-		return "probe preset: " + preset.Staging + " instead"
-	default:
-		return "remove it"
+// wayOut says what to do where a production's limits are not known.
+func wayOut(preset *Preset, t *Target) string {
+	if preset != nil && !t.OwnCA {
+		return "write what " + preset.CA + " gives its customers in rate_limits"
 	}
+	return "write them in rate_limits, or say rate_limits: none if it has none"
 }
 
 func validateInterval(ps *problems, at path, t *Target, preset *Preset, name string, m *Module) {

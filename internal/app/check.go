@@ -124,12 +124,6 @@ func loadFile(file string) (*config.Config, *budget.Plan, error) {
 			refused = append(refused, cfg.Mistake(r.Problem, "targets", t.Target, "probes", r.Module))
 		}
 	}
-	for name, m := range cfg.Modules {
-		if m.Issue != nil && m.Issue.Names.Mode == config.NamesPool {
-			refused = append(refused, cfg.Mistake("pools can be planned, but runs do not take their names from them yet: choose random or fixed",
-				"modules", name, "issue", "names", "mode"))
-		}
-	}
 	// In the order of the file, as other mistakes are.
 	slices.SortStableFunc(refused, func(a, b *config.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

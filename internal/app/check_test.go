@@ -37,22 +37,3 @@ responders:
 		t.Errorf("mistakes: %+v", list)
 	}
 }
-
-// TestPoolRefused holds that no run takes a pool for random names.
-func TestPoolRefused(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "acme.yml")
-	if err := os.WriteFile(file, []byte(`targets:
-  corp: {directory_url: "https://ca.corp.example/directory", rate_limits: none, probes: {rotating: 5m}}
-responders:
-  dns: {zones: [fra.acme-probe.example], nameserver: ns.acme-probe.example}
-modules:
-  rotating: {prober: issue, issue: {names: {mode: pool, size: 404}}}
-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err := loadFile(file)
-	want := file + ":6:51: modules.rotating.issue.names.mode: pools can be planned, but runs do not take their names from them yet: choose random or fixed"
-	if err == nil || err.Error() != want {
-		t.Errorf("loadFile() = %v, want %s", err, want)
-	}
-}
