@@ -144,7 +144,9 @@ func receive(conn *dns.Conn, q *dns.Msg) (*dns.Msg, error) {
 			return nil, err
 		}
 		m := new(dns.Msg)
-		if m.Unpack(packet) == nil && answers(m, q) {
+		// Some cut an answer off in the middle of a record; with TC nothing but that
+		// matters of it (RFC 2181 §9).
+		if err := m.Unpack(packet); (err == nil || m.Truncated) && answers(m, q) {
 			return m, nil
 		}
 	}

@@ -43,6 +43,27 @@ func TestExchangeTruncated(t *testing.T) {
 	}
 }
 
+// TestExchangeCutOff holds the same of an answer that ends within a record.
+func TestExchangeCutOff(t *testing.T) {
+	server := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Answer = []dns.RR{dnsclient.NewTXT(q.Question[0].Name, "whole", 0)}
+		m.Truncated = w.RemoteAddr().Network() == "udp"
+		packet, err := m.Pack()
+		if err != nil {
+			t.Error(err)
+		}
+		if m.Truncated {
+			packet = packet[:len(packet)-3]
+		}
+		_, _ = w.Write(packet)
+	})
+	m, err := (&dnsclient.Client{Timeout: 10 * time.Second}).Exchange(t.Context(), server, dnsclient.NewQuery("x.example", dns.TypeTXT))
+	if err != nil || len(m.Answer) != 1 {
+		t.Errorf("got %v, %v", m, err)
+	}
+}
+
 // TestExchangePassesOver holds that packets that are no answer to the question do
 // not count, whoever sent them.
 func TestExchangePassesOver(t *testing.T) {
