@@ -7,16 +7,17 @@ package dnsclient
 import (
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// Client asks name servers. It keeps nothing between two questions, and may be
-// used by several goroutines at once.
+// Client asks name servers. It keeps nothing of what they answer, and may be used
+// by several goroutines at once.
 type Client struct {
 	// Resolvers are recursive servers, ip:port, asked in turn until one answers
-	// NOERROR or NXDOMAIN.
+	// NOERROR or NXDOMAIN. One that was silent comes after the others for a minute.
 	Resolvers []string
 	// Port is that of authoritative servers; 0: 53.
 	Port uint16
@@ -24,6 +25,9 @@ type Client struct {
 	// truncated, or without EDNS, has as much again; an update has five times as much,
 	// since the server stores it before it answers.
 	Timeout time.Duration
+
+	mu     sync.Mutex           // guards silent
+	silent map[string]time.Time // resolvers, and until when others are asked before them
 }
 
 // Zone is a part of the DNS with its authoritative name servers.

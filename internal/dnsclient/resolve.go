@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
@@ -19,6 +20,11 @@ const (
 	maxAddresses = 16 // of one server
 )
 
+// silence is for how long a resolver that did not answer is asked last. To find the
+// servers of a zone takes several questions one after the other: each of them would
+// wait for a dead one anew.
+const silence = time.Minute
+
 // Resolve asks the resolvers for the records of name, with recursion. The answer's
 // RCODE is NOERROR or NXDOMAIN; where no resolver gave one of these, the error says
 // what each did.
@@ -29,7 +35,7 @@ func (c *Client) Resolve(ctx context.Context, name string, qtype uint16) (*dns.M
 		return nil, errors.New("no resolver to ask")
 	}
 	var said []string
-	for _, server := range c.Resolvers {
+	for _, server := range c.inTurn() {
 		answer, err := c.Exchange(ctx, server, q)
 		switch {
 		case err == nil && (answer.Rcode == dns.RcodeSuccess || answer.Rcode == dns.RcodeNameError):
@@ -39,10 +45,39 @@ func (c *Client) Resolve(ctx context.Context, name string, qtype uint16) (*dns.M
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("cannot resolve %s %s: %w", plain(name), dns.Type(qtype), err)
 		default:
+			if errors.Is(err, ErrNoAnswer) {
+				c.passOver(server)
+			}
 			said = append(said, "resolver: "+err.Error())
 		}
 	}
 	return nil, fmt.Errorf("cannot resolve %s %s: %s", plain(name), dns.Type(qtype), strings.Join(said, "; "))
+}
+
+// inTurn returns the resolvers in the order in which they are asked.
+func (c *Client) inTurn() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	var order, last []string
+	for _, server := range c.Resolvers {
+		if now.Before(c.silent[server]) {
+			last = append(last, server)
+		} else {
+			order = append(order, server)
+		}
+	}
+	return append(order, last...)
+}
+
+// passOver has a resolver asked last for a while.
+func (c *Client) passOver(server string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent == nil {
+		c.silent = make(map[string]time.Time)
+	}
+	c.silent[server] = time.Now().Add(silence)
 }
 
 // Zone returns the zone that holds name, with its authoritative servers and their

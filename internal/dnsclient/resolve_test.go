@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -35,6 +36,29 @@ func TestResolve(t *testing.T) {
 	}
 	if _, err := short().Resolve(t.Context(), "x.example", dns.TypeA); err == nil {
 		t.Error("nobody was asked, and answered")
+	}
+}
+
+// TestResolveSilent holds that a resolver which was silent does not cost each
+// question its time, and is asked where no other answers.
+func TestResolveSilent(t *testing.T) {
+	var asked, refuses atomic.Int32
+	mute := serve(t, func(dns.ResponseWriter, *dns.Msg) { asked.Add(1) })
+	knows := serve(t, func(w dns.ResponseWriter, q *dns.Msg) { rcode(int(refuses.Load()))(w, q) })
+	c := &dnsclient.Client{Resolvers: []string{mute, knows}, Timeout: time.Second}
+	for range 3 {
+		if _, err := c.Resolve(t.Context(), "x.example", dns.TypeA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := asked.Load(); n != 2 { // its question was sent once more
+		t.Errorf("the silent resolver got %d packets", n)
+	}
+	refuses.Store(dns.RcodeRefused)
+	_, err := c.Resolve(t.Context(), "x.example", dns.TypeA)
+	want := "cannot resolve x.example A: resolver " + knows + ": REFUSED; resolver: name server " + mute + ": no answer"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -113,9 +113,7 @@ func Check(ctx context.Context, o Options, report func(Finding)) {
 		Options: o, pairs: o.Config.Pairs(), directories: make(map[string]*probe.Directory),
 		lost: make(map[string]bool), caaSeen: make(map[string]caaAnswer),
 	}
-	patient := *o.DNS
-	patient.Timeout = cmp.Or(o.Patience, usualPatience)
-	c.patient = &patient
+	c.patient = &dnsclient.Client{Timeout: cmp.Or(o.Patience, usualPatience)}
 	c.readDirectories(ctx)
 	c.open()
 	defer c.close(ctx)
@@ -128,7 +126,7 @@ func Check(ctx context.Context, o Options, report func(Finding)) {
 type checker struct {
 	Options
 	pairs   []config.Pair
-	patient *dnsclient.Client // DNS, with patience
+	patient *dnsclient.Client // as DNS, with patience; it knows no resolvers
 	// readings are of each target's directory, over the protocols that its pairs
 	// use; directories has the first that could be read. Both are set before the
 	// topics are worked on.
