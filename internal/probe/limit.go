@@ -38,6 +38,8 @@ type RateLimit struct {
 	// What the limit is counted by, for people: a domain, an identifier; empty: an
 	// account, an address or a set of names.
 	What string `json:"what,omitempty"`
+	// Detail says it in a sentence without a full stop, bounded and scrubbed.
+	Detail string `json:"detail,omitempty"`
 	// Refused: the CA has answered so. Else it is our own budget, and the CA was not
 	// asked.
 	Refused bool `json:"refused,omitempty"`
@@ -49,6 +51,9 @@ type RateLimit struct {
 	// Unexpected: by our own ledger, which alone spends from this limit, the CA
 	// cannot have come to this answer.
 	Unexpected bool `json:"unexpected,omitempty"`
+	// Detail says it in one sentence for people; empty where the CA has refused, for
+	// its answer does.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Level is how full a rate limit's emptiest bucket is.
