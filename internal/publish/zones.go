@@ -25,6 +25,7 @@ type lookup struct {
 	done  chan struct{} // closed when the fields below are set
 	zone  dnsclient.Zone
 	err   error
+	cut   bool      // err says that the time of who looked was over, and nothing of the zone
 	until time.Time // it is used
 }
 
@@ -35,6 +36,7 @@ func (p *Publisher) zone(ctx context.Context, name string) (dnsclient.Zone, erro
 		l, first := p.lookup(name)
 		if first {
 			l.zone, l.err = p.client.Zone(ctx, name)
+			l.cut = ctx.Err() != nil
 			l.until = time.Now().Add(zoneLife)
 			close(l.done)
 			return l.zone, l.err
@@ -44,10 +46,10 @@ func (p *Publisher) zone(ctx context.Context, name string) (dnsclient.Zone, erro
 		case <-ctx.Done():
 			return dnsclient.Zone{}, context.Cause(ctx)
 		}
-		if l.err == nil {
-			return l.zone, nil
+		if l.err == nil || !l.cut {
+			return l.zone, l.err
 		}
-		// Whoever looked may have run out of time, which is not our end.
+		// It is not our end.
 	}
 }
 
