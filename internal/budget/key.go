@@ -30,6 +30,20 @@ type Key struct {
 // spaces.
 func (k Key) String() string { return k.CA + " " + string(k.Limit) + " " + k.ID }
 
+// what says for people by what the limit counts: a domain or an identifier; empty:
+// an account, our address or a set of identifiers.
+func (k Key) what() string {
+	switch k.Limit {
+	case config.LimitCertificatesPerDomain:
+		return k.ID
+	case config.LimitFailedValidations, config.LimitConsecutiveFailures:
+		_, identifier, _ := strings.Cut(k.ID, " ")
+		return identifier
+	default:
+		return ""
+	}
+}
+
 // parseKey is the inverse of String.
 func parseKey(s string) (Key, error) {
 	ca, rest, ok := strings.Cut(s, " ")

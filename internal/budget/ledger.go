@@ -128,10 +128,13 @@ func (l *Ledger) read() (entries map[Key]entry, at int64, err error) {
 func (l *Ledger) time(now time.Time) int64 { return l.clock.read(now, now.Sub(l.begun)) }
 
 // OK reports whether the ledger can be read, and could be written the last time.
-func (l *Ledger) OK() bool {
+func (l *Ledger) OK() bool { return l.Problem() == nil }
+
+// Problem says why it is not OK; nil: it is.
+func (l *Ledger) Problem() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.broken == nil && l.failed == nil
+	return errors.Join(l.broken, l.failed)
 }
 
 // Check is Reserve without taking anything; nil: it would be allowed.

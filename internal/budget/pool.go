@@ -93,6 +93,13 @@ func (p *Pool) Load() error {
 	return p.broken
 }
 
+// Problem says why no pool gives any names; nil: they do.
+func (p *Pool) Problem() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken
+}
+
 // key is what the set is stored beneath.
 func (s *nameSet) key() string { return s.Target + " " + s.Module + " " + s.digest }
 

@@ -117,8 +117,8 @@ type Denied struct {
 // String says it in one sentence.
 func (d *Denied) String() string {
 	limit := "rate limit " + string(d.Key.Limit)
-	if d.Key.Limit != config.LimitCertificatesPerSet && d.Key.ID != "" {
-		limit += fmt.Sprintf(" of %q", d.Key.ID)
+	if what := d.Key.what(); what != "" {
+		limit += fmt.Sprintf(" of %q", what)
 	}
 	at := d.At.UTC().Format(time.RFC3339)
 	switch {

@@ -51,9 +51,6 @@ type RateLimit struct {
 	// Unexpected: by our own ledger, which alone spends from this limit, the CA
 	// cannot have come to this answer.
 	Unexpected bool `json:"unexpected,omitempty"`
-	// Detail says it in one sentence for people; empty where the CA has refused, for
-	// its answer does.
-	Detail string `json:"detail,omitempty"`
 }
 
 // Level is how full a rate limit's emptiest bucket is.
