@@ -41,11 +41,13 @@ func (c *checker) checkUpdate(ctx context.Context, t *topic, zone string) {
 	left := c.Records.Withdraw(withdrawing, records)
 	if err != nil {
 		t.wrong("%s", publicationText(err))
-		if kind := publicationKind(err); kind != probe.FailureTimeout {
-			return // it was not written, and what there is to say of removing it is the same
-		}
 	}
 	switch {
+	case err != nil && left != nil:
+		// The same of both: the server makes no updates, and has written nothing.
+		if publicationText(left) != publicationText(err) {
+			t.wrong("%s may have been written, and could not be removed: %s", record.Name, publicationText(left))
+		}
 	case left != nil:
 		t.wrong("%s was written and could not be removed: %s", record.Name, publicationText(left))
 	case err == nil:

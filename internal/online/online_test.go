@@ -167,6 +167,7 @@ func number(t *testing.T, port string) uint16 {
 //	locate NAME ALIAS
 //	publish NAME KIND    records of this name cannot be had
 //	withdraw NAME KIND
+//	update NAME KIND     neither, with the same words
 //	unasked ZONE         no resolver may be asked for a name there
 type settings struct {
 	denied      bool
@@ -208,7 +209,7 @@ func newSettings(t *testing.T, archive *txtar.Archive, cfg *config.Config, w *wo
 			s.accounts[words[1]] = words[2]
 		case "locate":
 			s.aliases[words[1]] = words[2]
-		case "publish", "withdraw":
+		case "publish", "withdraw", "update":
 			s.failures[words[0]+" "+words[1]] = probe.FailureKind(words[2])
 		case "unasked":
 			s.unasked = append(s.unasked, words[1])
@@ -340,8 +341,10 @@ func (s *settings) Withdraw(ctx context.Context, records []probe.Record) error {
 
 func (s *settings) failure(method, name string) error {
 	for key, kind := range s.failures {
-		if strings.HasPrefix(method+" "+name, key) || strings.HasSuffix(name, strings.TrimPrefix(key, method+" *")) && strings.HasPrefix(key, method+" *") {
-			return &probe.PublicationError{Kind: kind, Detail: method + " " + name + " failed", Advice: "mend it"}
+		for _, method := range []string{method, "update"} {
+			if strings.HasPrefix(method+" "+name, key) || strings.HasSuffix(name, strings.TrimPrefix(key, method+" *")) && strings.HasPrefix(key, method+" *") {
+				return &probe.PublicationError{Kind: kind, Detail: method + " " + name + " failed", Advice: "mend it"}
+			}
 		}
 	}
 	return nil
