@@ -229,9 +229,9 @@ func (c *checker) checkStanding(ctx context.Context, t *topic, p *config.Pair, o
 }
 
 func (c *checker) checkStandingOf(ctx context.Context, t *topic, n name, record probe.Record) {
-	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
+	looking, cancel := context.WithTimeout(ctx, standingTimeout)
 	defer cancel()
-	err := c.Records.Publish(ctx, []probe.Record{record})
+	err := c.Records.Publish(looking, []probe.Record{record})
 	switch {
 	case err == nil:
 		t.ok("%s has the TXT record that lets our account issue", n.challenge(persistLabel))
@@ -241,7 +241,7 @@ func (c *checker) checkStandingOf(ctx context.Context, t *topic, n name, record 
 		return
 	}
 	holder := ""
-	if zone, zoneErr := c.DNS.Zone(context.WithoutCancel(ctx), n.text); zoneErr == nil {
+	if zone, zoneErr := c.DNS.Zone(ctx, n.text); zoneErr == nil {
 		holder = zone.Name
 	}
 	t.missing(holder, []string{fmt.Sprintf("%s %d IN TXT %q", dns.Fqdn(n.owner(persistLabel)), ttlHost, record.Value)}, "%s", publicationText(err))
