@@ -83,11 +83,16 @@ func newDeclarer(reg prometheus.Registerer, histograms string) *declarer {
 	return &declarer{registerer: reg, histograms: histograms, removable: make(map[scope][]removable)}
 }
 
+// register registers a collector of the family of that name, and maybe of others.
+func (d *declarer) register(name string, c prometheus.Collector) {
+	if err := d.registerer.Register(c); err != nil && d.err == nil {
+		d.err = fmt.Errorf("register %s: %w", name, err)
+	}
+}
+
 // add registers a family and remembers it.
 func (d *declarer) add(f family, c prometheus.Collector) {
-	if err := d.registerer.Register(c); err != nil && d.err == nil {
-		d.err = fmt.Errorf("register %s: %w", f.name, err)
-	}
+	d.register(f.name, c)
 	d.families = append(d.families, f)
 	if r, ok := c.(removable); ok {
 		d.removable[f.scope] = append(d.removable[f.scope], r)
@@ -104,6 +109,13 @@ func (d *declarer) gauge(s scope, name, help string, labels ...string) *promethe
 	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, s.with(labels))
 	d.add(family{name: name, kind: "gauge", help: help, scope: s, labels: labels}, v)
 	return v
+}
+
+// scraped declares a gauge that a collector makes at every scrape: it is not
+// registered here, and its series go when the collector leaves them out.
+func (d *declarer) scraped(s scope, name, help string, labels ...string) *prometheus.Desc {
+	d.families = append(d.families, family{name: name, kind: "gauge", help: help, scope: s, labels: labels})
+	return prometheus.NewDesc(name, help, s.with(labels), nil)
 }
 
 func (d *declarer) histogram(s scope, name string, bounds []float64, help string, labels ...string) *prometheus.HistogramVec {

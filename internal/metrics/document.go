@@ -31,7 +31,7 @@ func Document() string {
 	}
 	fmt.Fprintf(&b, histograms, nativeFactor, maxNativeBuckets)
 	writeBounds(&b, d.families)
-	fmt.Fprintf(&b, cost, steadyPair, steadyTarget, publicationSeries, worstPair, worstTarget, steadyLimit, worstLimit)
+	fmt.Fprintf(&b, cost, steadyPair, publicationSeries, worstPair, steadyLimit, worstLimit, steadyTarget, worstTarget, targetLimit)
 	b.WriteString(answers)
 	writeTable(&b, answer.families)
 	return b.String()
@@ -66,14 +66,15 @@ func writeBounds(b *strings.Builder, families []family) {
 
 // What one issuing pair costs in series, in the classic form: steady after
 // issuances that succeed, worst when every call has had every status and
-// steps have failed for twenty reasons. The target's share is counted once
-// for all its pairs. Runs whose records are elsewhere add the histogram of a step,
+// steps have failed for twenty reasons. What the target has is counted once for
+// all its pairs, however many; here all rate limits are known. Runs whose records are elsewhere add the histogram of a step,
 // and lose the gauges of validators' networks. A test counts them again.
 const (
-	steadyPair, steadyTarget = 306, 35
-	worstPair, worstTarget   = 483, 36
+	steadyPair, steadyTarget = 306, 58
+	worstPair, worstTarget   = 483, 59
 	publicationSeries        = 11
-	steadyLimit, worstLimit  = 400, 520
+	steadyLimit, worstLimit  = 400, 520 // of a pair
+	targetLimit              = 60
 )
 
 const introduction = `# Metrics
@@ -86,8 +87,9 @@ Every series of a target carries the labels ` + "`target` and `environment`" + `
 ` + "`module`" + `. The tables name the labels beyond these. Durations are in seconds, timestamps in seconds since 1970.
 
 What was not measured is absent, never 0. A gauge keeps what was measured last: a run that issues nothing leaves the
-dates of the last certificate as they are. A skipped run (the CA said that we ask too often, or does not offer what the
-module wants) is no evidence: it counts in ` + "`acme_probes_total`" + ` and moves the time of the last run, and the state ages.
+dates of the last certificate as they are. A skipped run (the CA said that we ask too often, our own budget of its rate
+limits is used up, or the CA does not offer what the module wants) is no evidence: it counts in ` + "`acme_probes_total`" + `
+and moves the time of the last run, and the state ages.
 After a restart gauges show the last runs of before; counters and histograms start at 0. A pair that is removed from
 the configuration loses all its series. One whose configuration changed keeps its counters and histograms, and loses
 the gauges until its next run.
@@ -108,10 +110,10 @@ and at most %d buckets, and reach only scrapers that ask for the protobuf format
 const cost = `
 ## What it costs
 
-An issuing pair has, with classic histograms, %d series of its own and %d of its target (shared by all the target's
-pairs) after issuances that succeed, %d more where its records are at name servers elsewhere, and %d and %d in a bad
-time: every call has had every status, and steps have failed for twenty different reasons. A test holds the sums below
-%d and %d.
+An issuing pair has, with classic histograms, %d series after issuances that succeed, %d more where its records are at
+name servers elsewhere, and %d in a bad time: every call has had every status, and steps have failed for twenty
+different reasons. A test holds it to at most %d and %d. Its target has, once for all its pairs, %d series and in a bad
+time %d where all the CA's rate limits are known; at most %d.
 `
 
 const answers = `

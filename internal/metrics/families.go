@@ -13,6 +13,7 @@ type families struct {
 	validation validationFamilies
 	issued     certificateFamilies
 	target     targetFamilies
+	limits     limitFamilies
 	exporter   exporterFamilies
 }
 
@@ -24,6 +25,7 @@ func declare(d *declarer) *families {
 		validation: declareValidation(d),
 		issued:     declareCertificates(d),
 		target:     declareTarget(d),
+		limits:     declareLimits(d),
 		exporter:   declareExporter(d),
 	}
 }
@@ -162,6 +164,32 @@ func declareTarget(d *declarer) targetFamilies {
 			"Times that the directory differed from the one before in its endpoints (those of RFC 8555 and RFC 9773), terms of service, profiles, CAA identities or need of an external account."),
 		lastChange: d.gauge(ofTarget, "acme_directory_last_change_timestamp_seconds",
 			"When the directory was last seen to differ from the one before. Absent until that has happened since the start."),
+	}
+}
+
+// limitFamilies are about a CA's rate limits.
+type limitFamilies struct {
+	remaining, capacity *prometheus.Desc
+	refused             *prometheus.CounterVec
+	ledgerOK            *prometheus.Desc
+}
+
+// nameRemaining is the family whose name stands for all that one collector makes.
+const nameRemaining = "acme_rate_limit_remaining"
+
+func declareLimits(d *declarer) limitFamilies {
+	return limitFamilies{
+		remaining: d.scraped(ofTarget, nameRemaining,
+			"What our own budget has left of the CA's rate limit, in whole tokens, by the key (domain, identifier, set of names) that has the fewest. Absent for targets that spend nothing, where the CA has no limits or none are known, and while the ledger cannot be read.",
+			"limit"),
+		capacity: d.scraped(ofTarget, "acme_rate_limit_capacity",
+			"What the budget of a key holds when nothing was spent: our share of what the CA gives.",
+			"limit"),
+		refused: d.counter(ofTarget, "acme_rate_limited_total",
+			"Runs that the CA itself refused because of a rate limit (HTTP 429, or the problem rateLimited without 503). The limit is requests for those per second and address, unknown where the CA named none that we know. What our own budget held back is not in it, nor are follow-ups.",
+			"limit"),
+		ledgerOK: d.scraped(ofExporter, "acme_budget_ledger_ok",
+			"Whether the ledger of what was spent of rate limits can be read and written: 1 or 0. While it is 0, nothing is ordered where limits are known. Absent where no ledger is kept."),
 	}
 }
 

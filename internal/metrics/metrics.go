@@ -21,6 +21,9 @@ import (
 type Options struct {
 	// Histograms is Classic, Native or Both; empty: Both.
 	Histograms string
+	// Budget is where what is left of the rate limits comes from; nil: the families
+	// of it are absent.
+	Budget Budget
 }
 
 // Metrics keeps the series of all configured pairs. It observes a runner; all
@@ -47,15 +50,18 @@ func New(reg prometheus.Registerer, o Options) (*Metrics, error) {
 		return nil, fmt.Errorf("metrics: histograms %q: want %s, %s or %s", o.Histograms, Classic, Native, Both)
 	}
 	d := newDeclarer(reg, o.Histograms)
-	f := declare(d)
+	m := &Metrics{
+		declared: d, f: declare(d),
+		pairs:   make(map[probe.Pair]*pair),
+		targets: make(map[string]*target),
+	}
+	if o.Budget != nil {
+		d.register(nameRemaining, &budgetCollector{m, o.Budget})
+	}
 	if d.err != nil {
 		return nil, fmt.Errorf("metrics: %w", d.err)
 	}
-	return &Metrics{
-		declared: d, f: f,
-		pairs:   make(map[probe.Pair]*pair),
-		targets: make(map[string]*target),
-	}, nil
+	return m, nil
 }
 
 // Apply makes pairs the configured ones. New pairs get their series at zero;
@@ -109,6 +115,7 @@ func (m *Metrics) Observe(r *probe.Result) {
 		m.countRun(p, r)
 		m.countValidation(p, r)
 		m.countChecks(p, r)
+		m.countRefusal(m.targets[r.Target], r)
 	}
 	m.showTarget(m.targets[r.Target], r, true)
 	m.show(p, r)

@@ -122,8 +122,13 @@ func followUp(name probe.Pair, hash string, at time.Time) *probe.Result {
 
 func newMetrics(t *testing.T, histograms string) (*Metrics, *prometheus.Registry) {
 	t.Helper()
+	return newMetricsOf(t, Options{Histograms: histograms})
+}
+
+func newMetricsOf(t *testing.T, o Options) (*Metrics, *prometheus.Registry) {
+	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
-	m, err := New(reg, Options{Histograms: histograms})
+	m, err := New(reg, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,12 +233,15 @@ func TestApplyInitialises(t *testing.T) {
 		"acme_validation_first_request_delay_seconds{family=ip4}":      0,
 		"acme_validation_first_request_delay_seconds{family=ip6}":      0,
 		"acme_validation_spread_seconds{}":                             0,
+		"acme_rate_limited_total{limit=requests}":                      0,
+		"acme_rate_limited_total{limit=unknown}":                       0,
 	})
 	for _, absent := range []string{
 		"acme_probe_success", "acme_probe_last_run_timestamp_seconds", "acme_probe_last_success_timestamp_seconds",
 		"acme_probe_next_due_timestamp_seconds", "acme_certificate_not_after_timestamp_seconds", "acme_certificate_check_passed",
 		"acme_validation_networks", "acme_api_certificate_not_after_timestamp_seconds", "acme_directory_last_change_timestamp_seconds",
 		"acme_probe_failures_total", "acme_requests_total", "acme_exporter_config_last_reload_successful",
+		"acme_rate_limit_remaining", "acme_rate_limit_capacity", "acme_budget_ledger_ok",
 	} {
 		if got := values(t, reg, absent); len(got) != 0 {
 			t.Errorf("what was not measured is there: %v", got)
