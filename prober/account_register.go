@@ -133,6 +133,9 @@ func (c *accountChange) create(ctx context.Context) error {
 		account.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: b.KeyID, Key: mac}
 		attempt.Binding = b.KeyID
 	}
+	if _, err := c.take(probe.SpendAccount, nil); err != nil {
+		return err
+	}
 	before := c.Record.Creation
 	c.Record.Creation = attempt
 	if err := c.save(); err != nil {
@@ -148,6 +151,9 @@ func (c *accountChange) create(ctx context.Context) error {
 		}
 		return err
 	})
+	if f, ok := errors.AsType[*failure](err); !ok || !f.unsent() {
+		c.spending.account = true
+	}
 	if err != nil {
 		return c.notCreated(err, before)
 	}

@@ -34,6 +34,8 @@ type failure struct {
 	unheard bool
 	// dead says that the authorization can never be valid again.
 	dead bool
+	// limit is what our own budget or pace denies the run by; nil: nothing.
+	limit *probe.RateLimit
 }
 
 // Error returns "kind: detail".
@@ -84,6 +86,12 @@ func (l *line) unsent(ctx context.Context) *failure {
 // the transport recorded: the client's error may be a bare ctx.Err(), and its
 // status is overwritten by what the problem document claims.
 func (l *line) unanswered(ctx context.Context, ex *acmehttp.Exchange, err error) *failure {
+	if held, ok := errors.AsType[*probe.HeldError](err); ok {
+		f := fail(probe.FailureBudget, "", held.Error())
+		f.unheard = true
+		f.limit = &probe.RateLimit{Limit: probe.LimitRequests, Until: held.Until}
+		return f
+	}
 	if errors.Is(err, acmehttp.ErrPace) {
 		f := fail(probe.FailureClient, "",
 			"the requests of the target's probes are kept below half of what the CA publishes, which leaves this run too little time: give it a longer timeout, or fewer names")

@@ -29,10 +29,14 @@ const maxFinalizations = 5
 // probeIssue has a certificate issued, downloads it and checks it.
 func probeIssue(ctx context.Context, r *run) error {
 	m := r.Pair.Module.Issue
-	o := &order{names: orderNames(m.Names), profile: m.Profile}
+	names, err := r.reserve(probe.SpendOrder|probe.SpendValidation|probe.SpendCertificate, m.Names)
+	if err != nil {
+		return err
+	}
+	o := &order{names: names, profile: m.Profile}
 	var key crypto.Signer
 	var csr []byte
-	err := r.step(probe.StepSetup, "", func() (err error) {
+	err = r.step(probe.StepSetup, "", func() (err error) {
 		// Before anything of the CA's is timed: an RSA key can take seconds.
 		key, csr, err = certificateRequest(m.KeyType, o.names)
 		return err
@@ -109,7 +113,9 @@ func generateKey(keyType string) (crypto.Signer, error) {
 // §7.4). It returns the certificate's URL.
 func (r *run) finalizeOrder(ctx context.Context, o *order, csr []byte) (string, error) {
 	payload := json.RawMessage(`{"csr":"` + base64.RawURLEncoding.EncodeToString(csr) + `"}`)
+	r.spending.finalized = true // until it is known better
 	got, err := r.finalize(ctx, o, payload, acmehttp.Exchange{})
+	defer func() { r.spending.finalized = !neverIssued(err) }()
 	for n := 1; n <= maxFinalizations && notReady(err); n++ {
 		// The authorizations are valid, and the order lags behind them.
 		got, err = r.awaitOrder(ctx, o, finalOrder{Status: acme.StatusPending}, acme.StatusReady, acme.StatusProcessing, acme.StatusValid)
@@ -123,6 +129,7 @@ func (r *run) finalizeOrder(ctx context.Context, o *order, csr []byte) (string, 
 	if err != nil {
 		return "", err
 	}
+	r.spending.issued = true
 	if !isHTTPS(got.Certificate) {
 		return "", r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
 	}
@@ -140,6 +147,13 @@ func (r *run) finalize(ctx context.Context, o *order, payload json.RawMessage, e
 		return got, r.broken(objectOrder, "the finalized order cannot be read: %s", quoted(err.Error()))
 	}
 	return got, r.checkFinalOrder(got.Status, sent.Response.Body)
+}
+
+// neverIssued reports whether nothing was or will be issued for an order that was
+// finalized with err: the CA did not take the request, or gave the order up.
+func neverIssued(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && (f.unheard || f.Kind == probe.FailureObject && f.Object == objectOrder)
 }
 
 // notReady reports whether the CA does not hold the order for ready: "the

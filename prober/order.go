@@ -3,6 +3,7 @@ package prober
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,12 +38,16 @@ type order struct {
 // probeOrder places an order and reads it back, with its authorizations. It
 // solves nothing; the order is left to expire.
 func probeOrder(ctx context.Context, r *run) error {
+	m := r.Pair.Module.Order
+	names, err := r.reserve(probe.SpendOrder, m.Names)
+	if err != nil {
+		return err
+	}
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	m := r.Pair.Module.Order
-	o := &order{names: orderNames(m.Names), profile: m.Profile}
-	err := r.step(probe.StepOrder, "", func() (err error) {
+	o := &order{names: names, profile: m.Profile}
+	err = r.step(probe.StepOrder, "", func() (err error) {
 		if err := r.newOrder(ctx, o); err != nil {
 			return err
 		}
@@ -88,6 +93,10 @@ func (r *run) newOrder(ctx context.Context, o *order) error {
 		placed, err = r.client.AuthorizeOrder(ctx, identifiers(o.names), options...)
 		return err
 	})
+	if f, ok := errors.AsType[*failure](err); !ok || !f.unsent() {
+		// Refused or not: the CA may have counted it.
+		r.spending.order = true
+	}
 	if err != nil {
 		return err
 	}

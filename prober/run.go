@@ -27,7 +27,8 @@ type run struct {
 	// account is what useAccount has found.
 	account Account
 	// pooled says that the directory's answer brought a nonce, which the client keeps.
-	pooled bool
+	pooled   bool
+	spending spending
 }
 
 // newRun returns a run that has not begun.
@@ -49,6 +50,7 @@ func newRun(req Request) *run {
 
 // run does the run and keeps its failure.
 func (r *run) run(ctx context.Context, do prober) {
+	defer r.closeBudget()
 	defer func() {
 		if v := recover(); v != nil {
 			// The value may quote what must not be shown: its type has to do.
@@ -90,7 +92,7 @@ func (r *run) fail(err error) {
 	if f.Step == "" {
 		f.Step = r.current
 	}
-	r.facts.Failure = &f.Failure
+	r.facts.Failure, r.facts.RateLimit = &f.Failure, f.limit
 }
 
 // step does a part of the run and records it, failed or not. The identifier is

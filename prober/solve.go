@@ -83,6 +83,7 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 	}
 	if err == nil {
 		err = r.step(probe.StepValidation, about(names), func() error { return r.validate(ctx, o, tasks) })
+		r.spending.tried(tasks, err == nil)
 	}
 	if err != nil {
 		r.settle(promises)

@@ -17,11 +17,15 @@ import (
 // probeValidate has the CA validate names. The order is never finalized: what
 // stores, validates and resolves at the CA is measured without a certificate.
 func probeValidate(ctx context.Context, r *run) error {
+	m := r.Pair.Module.Validate
+	names, err := r.reserve(probe.SpendOrder|probe.SpendValidation, m.Names)
+	if err != nil {
+		return err
+	}
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	m := r.Pair.Module.Validate
-	o := &order{names: orderNames(m.Names), profile: m.Profile}
+	o := &order{names: names, profile: m.Profile}
 	return r.authorize(ctx, o, method{challenge: m.Challenge, policy: m.PersistPolicy, mode: config.AuthorizationFresh})
 }
 
@@ -69,6 +73,9 @@ func (r *run) drain(ctx context.Context, o *order, authzs []*acme.Authorization)
 	// Never a pending one: at Let's Encrypt that is a failed validation.
 	valid := slices.DeleteFunc(slices.Clone(authzs), func(a *acme.Authorization) bool { return !isValid(a) })
 	if err := r.deactivate(ctx, valid); err != nil {
+		return nil, err
+	}
+	if _, err := r.take(probe.SpendOrder, o.names); err != nil {
 		return nil, err
 	}
 	authzs, err := r.orderAuthorizations(ctx, o)

@@ -34,7 +34,9 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	res.Facts = r.call(ctx, ru)
 	res.Duration = time.Since(ru.start)
 	res.Facts.FollowUps = r.added(ru)
-	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{Prober: res.Prober, FollowUp: res.FollowUp})
+	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{
+		Prober: res.Prober, FollowUp: res.FollowUp, Paced: len(ru.pair.Target.RequestRates()) > 0,
+	})
 
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.

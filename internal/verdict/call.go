@@ -24,18 +24,18 @@ func (e *evidence) judgeCall() (found finding, ok bool) {
 		// Not an error, and yet not the status that the call asks for.
 		return finding{reason: UnexpectedStatus}, e.failure.Kind == probe.FailureCall
 	}
-	return judgeStatus(c), true
+	return e.judgeStatus(c), true
 }
 
 // judgeStatus judges an answer that is not 2xx. A limit comes first: a content
 // network's 429 has no problem document, and is one nevertheless.
 // An answer to HEAD, as new-nonce's is, has no body in which one could be.
-func judgeStatus(c *probe.Call) finding {
+func (e *evidence) judgeStatus(c *probe.Call) finding {
 	problem := ""
 	if c.Problem != nil {
 		problem = c.Problem.Type
 	}
-	if found, ok := judgeLimit(c.Status, problem); ok {
+	if found, ok := e.judgeLimit(c.Status, problem); ok {
 		return found
 	}
 	switch {
@@ -67,14 +67,22 @@ func edge(status int) probe.Reason {
 
 // judgeLimit asks whether a status and a problem type, of an answer or embedded,
 // say that we came too often.
-func judgeLimit(status int, problem string) (found finding, ok bool) {
+func (e *evidence) judgeLimit(status int, problem string) (found finding, ok bool) {
+	limit := e.facts.RateLimit
 	switch {
+	case status == http.StatusServiceUnavailable && problem == typeRateLimited && e.paced:
+		// We did not: the CA has too little for everybody.
+		return finding{reason: Throttled, fault: probe.FaultCA}, true
 	case status == http.StatusServiceUnavailable && problem == typeRateLimited:
 		return finding{reason: Throttled}, true
-	case status == http.StatusTooManyRequests || problem == typeRateLimited:
-		return finding{reason: RateLimited}, true
+	case status != http.StatusTooManyRequests && problem != typeRateLimited:
+		return finding{}, false
+	case limit != nil && limit.Paused:
+		return finding{reason: IdentifierPaused}, true
+	case limit != nil && limit.Unexpected:
+		return finding{reason: UnexpectedLimit}, true
 	}
-	return finding{}, false
+	return finding{reason: RateLimited}, true
 }
 
 // judgeError judges an exchange without a whole answer.

@@ -10,9 +10,11 @@ import (
 // text never becomes one.
 const (
 	// Skipped: no evidence about the CA.
-	Canceled    probe.Reason = "canceled"
-	RateLimited probe.Reason = "rate_limited"
-	Unsupported probe.Reason = "unsupported"
+	Canceled         probe.Reason = "canceled"
+	Budget           probe.Reason = "budget"
+	RateLimited      probe.Reason = "rate_limited"
+	IdentifierPaused probe.Reason = "identifier_paused"
+	Unsupported      probe.Reason = "unsupported"
 
 	// Ourselves.
 	Configuration probe.Reason = "configuration"
@@ -52,6 +54,7 @@ const (
 	ServerInternal   probe.Reason = "server_internal"
 	HTTP5xx          probe.Reason = "http_5xx"
 	Throttled        probe.Reason = "throttled"
+	UnexpectedLimit  probe.Reason = "unexpected_limit"
 	BadNonce         probe.Reason = "bad_nonce"
 	UnexpectedStatus probe.Reason = "unexpected_status"
 	Protocol         probe.Reason = "protocol"

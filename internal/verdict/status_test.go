@@ -159,3 +159,42 @@ func TestStatusBeforeBrokenBody(t *testing.T) {
 		}
 	}
 }
+
+// TestLimits holds what a 429 and a 503 mean with what our budget knows of it.
+func TestLimits(t *testing.T) {
+	rateLimited := &probe.Problem{Type: "rateLimited"}
+	for name, c := range map[string]struct {
+		status  int
+		problem *probe.Problem
+		limit   *probe.RateLimit
+		paced   bool
+		want    judgement
+	}{
+		"429":                        {429, rateLimited, nil, false, skipped("order", "rate_limited")},
+		"429 of an edge":             {429, nil, &probe.RateLimit{Limit: probe.LimitRequests, Refused: true}, true, skipped("order", "rate_limited")},
+		"429 expected":               {429, rateLimited, &probe.RateLimit{Limit: "certificates_per_domain", Refused: true}, true, skipped("order", "rate_limited")},
+		"429 for a paused name":      {429, rateLimited, &probe.RateLimit{Limit: "consecutive_failures", Refused: true, Paused: true}, true, skipped("order", "identifier_paused")},
+		"429 against the ledger":     {429, rateLimited, &probe.RateLimit{Limit: "new_orders", Refused: true, Unexpected: true}, true, failure("order", "unexpected_limit", probe.FaultUnknown)},
+		"503":                        {503, rateLimited, nil, false, failure("order", "throttled", probe.FaultUnknown)},
+		"503 below half of the edge": {503, rateLimited, nil, true, failure("order", "throttled", probe.FaultCA)},
+		"503 that is no limit":       {503, &probe.Problem{Type: "serverInternal"}, nil, true, failure("order", "server_internal", probe.FaultCA)},
+	} {
+		f := &probe.Facts{
+			Calls:     []probe.Call{{Name: probe.CallNewOrder, Method: "POST", Status: c.status, Problem: c.problem}},
+			Failure:   &probe.Failure{Step: probe.StepOrder, Kind: probe.FailureCall},
+			RateLimit: c.limit,
+		}
+		v := verdict.Judge(f, verdict.Context{Paced: c.paced})
+		if got := (judgement{v.Outcome, v.Stage, v.Reason, v.Fault}); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	denied := &probe.Facts{
+		Failure:   &probe.Failure{Step: probe.StepSetup, Kind: probe.FailureBudget, Call: -1, Detail: "rate limit new_orders: all 300 are spent"},
+		RateLimit: &probe.RateLimit{Limit: "new_orders"},
+	}
+	v := verdict.Judge(denied, verdict.Context{Prober: probe.ProberIssue})
+	if want := "issue: setup was given up: our own budget of the CA's rate limits does not allow it yet (rate limit new_orders: all 300 are spent)."; v.Summary != want || v.Reason != verdict.Budget {
+		t.Errorf("%s %q", v.Reason, v.Summary)
+	}
+}

@@ -18,6 +18,9 @@ type Context struct {
 	Prober probe.Prober // names the run in the summary; empty: it is not named
 	// FollowUp names a run that follows up another one, instead; empty: it does not.
 	FollowUp probe.FollowUpKind
+	// Paced says that our requests to the target are kept below half of what it
+	// publishes.
+	Paced bool
 }
 
 // name is what the summary calls the run; empty: nothing.
@@ -36,7 +39,7 @@ func Judge(f *probe.Facts, c Context) probe.Verdict {
 	if f.Failure == nil {
 		return probe.Verdict{Outcome: probe.OutcomeSuccess, Summary: passed(f, c)}
 	}
-	e := evidence{facts: f, failure: f.Failure, call: failedCall(f)}
+	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), paced: c.Paced}
 	found := e.judge()
 	doc := docs[found.reason]
 	v := probe.Verdict{Outcome: doc.Outcome, Stage: e.stage(), Reason: found.reason}
@@ -55,6 +58,7 @@ type evidence struct {
 	facts   *probe.Facts
 	failure *probe.Failure
 	call    *probe.Call // nil: none
+	paced   bool
 }
 
 func failedCall(f *probe.Facts) *probe.Call {
@@ -84,6 +88,8 @@ func (e *evidence) judge() finding {
 		return finding{reason: Configuration}
 	case probe.FailureLocal:
 		return finding{reason: Local}
+	case probe.FailureBudget:
+		return finding{reason: Budget}
 	case probe.FailureUnsupported:
 		return finding{reason: Unsupported}
 	}
@@ -155,7 +161,7 @@ func (e *evidence) judgeObject() finding {
 	if p == nil {
 		return finding{reason: Invalid}
 	}
-	if found, ok := judgeLimit(p.Status, p.Type); ok {
+	if found, ok := e.judgeLimit(p.Status, p.Type); ok {
 		return found
 	}
 	switch {
