@@ -68,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	probeCmd.Arg("module", "Name of a module that the target's probes name.").Required().StringVar(&probe.Module)
 	probeCmd.Flag("output", "text, json or metrics.").Short('o').Default("text").StringVar(&probe.Output)
 
-	account := accountFlags(cli)
+	account, budget := accountFlags(cli), budgetFlags(cli)
 
 	checkConfigCmd, check := checkFlags(cli)
 
@@ -106,9 +106,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case checkConfigCmd.FullCommand():
 		err = app.CheckConfig(ctx, common, *check)
 	}
-	if isAccount {
+	switch {
+	case isAccount:
 		account.Operation = operation
 		err = app.Account(ctx, common, *account)
+	case budget.Operation != "":
+		err = app.Budget(ctx, common, *budget)
 	}
 	switch {
 	case err == nil:

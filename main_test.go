@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus, "get": cmdGet, "until": cmdUntil, "listen": cmdListen, "steady": cmdSteady, "expand": cmdExpand, "signal": cmdSignal, "series": cmdSeries, "ca": cmdCA,
+			"status": cmdStatus, "get": cmdGet, "until": cmdUntil, "listen": cmdListen, "steady": cmdSteady, "expand": cmdExpand, "signal": cmdSignal, "series": cmdSeries, "ca": cmdCA, "ledger": cmdLedger,
 		},
 	})
 }
