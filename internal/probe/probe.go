@@ -137,7 +137,9 @@ type Result struct {
 	Start      time.Time     `json:"start"` // every offset counts from here
 	Duration   time.Duration `json:"duration_ns"`
 	Facts
-	Verdict Verdict `json:"verdict"`
+	// Controls are empty where none is configured, and where the CA was reached.
+	Controls []Control `json:"controls,omitempty"`
+	Verdict  Verdict   `json:"verdict"`
 }
 
 // End is when the run ended.
