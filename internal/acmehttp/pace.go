@@ -10,7 +10,8 @@ import (
 )
 
 // ErrPace is the error of a request that was not sent because our own pace would
-// have held it back for longer than it may take.
+// have held it back for longer than it may take. Beneath it is a [probe.HeldError]
+// if the CA has asked for that.
 var ErrPace = errors.New("held back by our own pace")
 
 // pause sums up the time in which a session had nothing in flight because our own
@@ -66,7 +67,8 @@ func (s *Session) wait(ctx context.Context, call probe.CallName) (waited bool, e
 	s.pause.waits(&s.clock, 1)
 	s.mu.Unlock()
 	if err := pace(ctx, call); err != nil {
-		if ctx.Err() != nil {
+		// That the CA has asked for it is more than that our time is over.
+		if _, held := errors.AsType[*probe.HeldError](err); !held && ctx.Err() != nil {
 			return true, refuse(probe.CauseCanceled, "the time was over while our own pace held the request back")
 		}
 		return true, fmt.Errorf("%w: %w", ErrPace, err)

@@ -1,9 +1,14 @@
 package acmehttp
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
 // A pause is when something waits and nothing is in flight, however many do.
@@ -42,4 +47,41 @@ func TestPause(t *testing.T) {
 			t.Errorf("in the end %+v", s.pause)
 		}
 	})
+}
+
+// A request that the CA has asked us to hold back says so and until when, even if
+// the time is over by then; it is recorded nowhere.
+func TestHeld(t *testing.T) {
+	until := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
+	for name, end := range map[string]bool{"in time": false, "too late": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s := newAuthority(t).session(t, "https://ca.example", func(o *Options) {
+				o.Pace = func(context.Context, probe.CallName) error {
+					if end {
+						cancel()
+					}
+					return &probe.HeldError{Until: until}
+				}
+			})
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://ca.example/dir", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.RoundTrip(req) //nolint:bodyclose // there is no answer
+			held, ok := errors.AsType[*probe.HeldError](err)
+			if !ok || !held.Until.Equal(until) || !errors.Is(err, ErrPace) || len(s.Calls()) != 0 {
+				t.Errorf("%v, want it held back; %d calls", err, len(s.Calls()))
+			}
+			if end {
+				return
+			}
+			if _, err = do(ctx, s, http.MethodGet, "https://ca.example/dir"); err == nil || !errors.Is(err, ErrPace) {
+				t.Errorf("the client says %v", err)
+			} else if _, ok := errors.AsType[*probe.HeldError](err); !ok {
+				t.Errorf("the client says %v", err)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"mime"
+	"regexp"
 	"strings"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -15,7 +16,13 @@ const (
 	maxDetail      = 1000 // bytes
 	maxIdentifier  = 255  // bytes
 	maxSubproblems = 100
+	maxAnchor      = 100 // bytes
 )
+
+// anchored is a URL without a query whose fragment consists of words, as the anchors
+// of documents do and tokens do not.
+var anchored = regexp.MustCompile(
+	`https?://[^\s"'<>()?#]+#([a-z]{1,20}[0-9]{0,2}(?:-[a-z]{1,20}[0-9]{0,2})*)[.,;:]?(?:[\s"'<>()\]]|$)`)
 
 // problemOf returns the problem document of an answer; nil: it has none. Some
 // CAs call theirs application/json; these count if the status is an error and
@@ -81,6 +88,9 @@ func parseProblem(document []byte) (p *probe.Problem, urn bool) {
 	if p.Detail == "" {
 		p.Detail = Scrub(w.Title, maxDetail)
 	}
+	if p.Type == "rateLimited" {
+		p.Anchor = anchorOf(w.Detail)
+	}
 	if w.Status >= 100 && w.Status <= 599 {
 		p.Status = w.Status
 	}
@@ -90,6 +100,16 @@ func parseProblem(document []byte) (p *probe.Problem, urn bool) {
 		p.Subproblems = append(p.Subproblems, s)
 	}
 	return p, urn
+}
+
+// anchorOf returns the anchor of the first document that detail, as it was sent,
+// refers to by one; empty: there is none. Scrub removes it with all other fragments.
+func anchorOf(detail string) string {
+	m := anchored.FindStringSubmatch(detail[:min(len(detail), 4*maxDetail)])
+	if m == nil || len(m[1]) > maxAnchor {
+		return ""
+	}
+	return m[1]
 }
 
 // isObject tells an object from null, which json.Unmarshal takes for one.

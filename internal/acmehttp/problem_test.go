@@ -2,6 +2,7 @@ package acmehttp
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,59 @@ func TestScrub(t *testing.T) {
 	if got := Scrub(long+token, 15); strings.Contains(got, token[:3]) || len(got) > 15 {
 		t.Errorf("left the beginning of a token: %q", got)
 	}
+}
+
+// The anchor of a rateLimited problem names the limit; nothing else of a URL gets
+// into it.
+func TestAnchor(t *testing.T) {
+	const see = "too many new orders (300) from this account in the last 3h0m0s, retry after 2026-11-02 10:00:00 UTC: see "
+	for detail, want := range map[string]string{
+		see + "https://letsencrypt.org/docs/rate-limits/#new-orders-per-account":                        "new-orders-per-account",
+		see + "https://letsencrypt.org/docs/rate-limits/#new-certificates-per-exact-set-of-identifiers": "new-certificates-per-exact-set-of-identifiers",
+		see + "https://letsencrypt.org/docs/rate-limits/#new-registrations-per-ipv6-range.":             "new-registrations-per-ipv6-range",
+		see + "[http://ca.example/limits#orders](http://ca.example/other#others)":                       "orders",
+		see + "https://ca.example/docs and https://ca.example/limits#orders, please":                    "orders",
+		see + "https://letsencrypt.org/docs/rate-limits/":                                               "",
+		see + "https://ca.example/limits?a=b#orders":                                                    "",
+		see + "https://ca.example/limits#orders?jwt=abc":                                                "",
+		see + "https://ca.example/limits#jwt=abc":                                                       "",
+		see + "https://ca.example/limits#eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x":                        "",
+		see + "https://ca.example/limits#abc.def":                                                       "",
+		see + "https://ca.example/limits#deadbeefdeadbeefdeadbeefdeadbeefdeadbeef":                      "",
+		see + "https://ca.example/limits#6ba7b810-9dad-11d1-80b4-00c04fd430c8":                          "",
+		see + "https://ca.example/limits#" + strings.Repeat("orders-", 20) + "end":                      "",
+		see + "https://ca.example/limits#-":                                                             "",
+		"ticket #orders":                                                                                "",
+		strings.Repeat("x", 1<<16) + " https://ca.example/limits#orders":                                "",
+	} {
+		for typ, want := range map[string]string{"rateLimited": want, "malformed": ""} {
+			document, err := json.Marshal(map[string]string{"type": "urn:ietf:params:acme:error:" + typ, "detail": detail})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := ParseProblem(document); p.Anchor != want {
+				t.Errorf("%s, %.200q: anchor %q, want %q", typ, detail, p.Anchor, want)
+			}
+		}
+	}
+}
+
+func FuzzAnchor(f *testing.F) {
+	plain := regexp.MustCompile(`^[a-z0-9-]{0,100}$`)
+	f.Fuzz(func(t *testing.T, detail string) {
+		anchor := anchorOf(detail)
+		if !plain.MatchString(anchor) {
+			t.Errorf("the anchor of %q is %q", detail, anchor)
+		}
+		if before, _, ok := strings.Cut(detail, "#"+anchor); anchor != "" && (!ok || !strings.Contains(before, "://")) {
+			t.Errorf("%q has no URL with the anchor %q", detail, anchor)
+		}
+		for word := range strings.SplitSeq(anchor, "-") {
+			if len(word) > 22 {
+				t.Errorf("the anchor of %q has the word %q, which may be a token", detail, word)
+			}
+		}
+	})
 }
 
 func FuzzProblem(f *testing.F) {
