@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -22,16 +24,23 @@ var ErrNoTime = errors.New("it would have to wait beyond its deadline")
 
 // Pacer keeps requests below half of what is published: the other half is for
 // others behind the same address, and for what our clocks and the CA's make of a
-// second. It is safe for concurrent use. A nil Pacer lets everything through.
+// second. Where the CA's edge asks for fewer, it holds them back. It is safe for
+// concurrent use. A nil Pacer lets everything through.
 type Pacer struct {
 	limits map[probe.CallName]*rate.Limiter // those of the empty name are for the rest
+
+	mu     sync.Mutex                   // guards the field below
+	paused map[probe.CallName]time.Time // until when, by class
 }
 
 // NewPacer returns a Pacer for the requests per second that a CA publishes, by
 // call; those of the empty name are for all other calls together. A call for
 // which nothing is published is let through.
 func NewPacer(published map[probe.CallName]float64) *Pacer {
-	p := &Pacer{limits: make(map[probe.CallName]*rate.Limiter, len(published))}
+	p := &Pacer{
+		limits: make(map[probe.CallName]*rate.Limiter, len(published)),
+		paused: make(map[probe.CallName]time.Time),
+	}
 	for call, perSecond := range published {
 		p.limits[call] = limiter(perSecond)
 	}
@@ -47,25 +56,84 @@ func limiter(published float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(max(half-float64(burst), half/2)), burst)
 }
 
+// class returns what the edge counts the call among: its own kind if there are
+// numbers for that, else the empty name, which is all the rest.
+func (p *Pacer) class(call probe.CallName) probe.CallName {
+	if p.limits[call] == nil {
+		return ""
+	}
+	return call
+}
+
 // Wait waits until a request for call may be sent. It returns the error of ctx
-// if that ends first, and ErrNoTime at once if it will; then nothing is taken
-// from those who wait after it.
+// if that ends first, and at once, if it will, a [probe.HeldError] or ErrNoTime;
+// then nothing is taken from those who wait after it.
 func (p *Pacer) Wait(ctx context.Context, call probe.CallName) error {
 	if p == nil {
 		return nil
 	}
-	l := p.limits[call]
-	if l == nil {
-		if l = p.limits[""]; l == nil {
+	class := p.class(call)
+	for {
+		if err := p.hold(ctx, class); err != nil {
+			return err
+		}
+		l := p.limits[class]
+		if l == nil {
 			return nil
 		}
+		err := l.Wait(ctx)
+		switch {
+		case err == nil && p.pausedUntil(class).IsZero():
+			return nil
+		case err == nil: // it was paused meanwhile
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			return fmt.Errorf("pace of %s: %w", call, ErrNoTime)
+		}
 	}
-	err := l.Wait(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
+}
+
+// hold waits until the class is not paused.
+func (p *Pacer) hold(ctx context.Context, class probe.CallName) error {
+	for {
+		until := p.pausedUntil(class)
+		if until.IsZero() {
+			return nil
+		}
+		if end, ok := ctx.Deadline(); ok && !until.Before(end) {
+			return &probe.HeldError{Until: until}
+		}
+		timer := time.NewTimer(time.Until(until))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
 	}
-	return fmt.Errorf("pace of %s: %w", call, ErrNoTime)
+}
+
+// pausedUntil is zero when the class is not paused.
+func (p *Pacer) pausedUntil(class probe.CallName) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	until := p.paused[class]
+	if !until.After(time.Now()) {
+		return time.Time{}
+	}
+	return until
+}
+
+// Pause holds back the requests that the edge counts together with call. It never
+// shortens a pause, and is forgotten when the process ends.
+func (p *Pacer) Pause(call probe.CallName, until time.Time) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if class := p.class(call); until.After(p.paused[class]) {
+		p.paused[class] = until
+	}
 }

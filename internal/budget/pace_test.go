@@ -123,3 +123,63 @@ func TestPresets(t *testing.T) {
 		}
 	}
 }
+
+// A pause holds back what the edge counts together, and nothing else. It ends in
+// time, cannot be shortened, and whom it outlasts is told so at once.
+func TestPacerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPacer(map[probe.CallName]float64{probe.CallNewNonce: 20, "": 250})
+		begin := time.Now()
+		p.Pause(probe.CallOrder, begin.Add(time.Minute))
+		p.Pause(probe.CallAuthz, begin.Add(time.Second))
+		wait := func(call probe.CallName, most time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), most)
+			defer cancel()
+			return p.Wait(ctx, call)
+		}
+		if err := wait(probe.CallNewNonce, time.Second); err != nil || time.Since(begin) != 0 {
+			t.Errorf("another class waited for %v: %v", time.Since(begin), err)
+		}
+		for _, most := range []time.Duration{time.Second, time.Minute} { // of the class of the rest
+			err := wait(probe.CallFinalize, most)
+			held, ok := errors.AsType[*probe.HeldError](err)
+			if !ok || !held.Until.Equal(begin.Add(time.Minute)) || time.Since(begin) != 0 {
+				t.Errorf("with %v left, after %v: %v, want it held at once", most, time.Since(begin), err)
+			}
+		}
+		if err := wait(probe.CallFinalize, time.Hour); err != nil || time.Since(begin) < time.Minute || time.Since(begin) > 61*time.Second {
+			t.Errorf("waited for %v: %v, want it to wait for the end of the pause", time.Since(begin), err)
+		}
+		p.Pause(probe.CallOrder, time.Now().Add(time.Hour))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, cancel)
+		if err := p.Wait(ctx, probe.CallOrder); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled: %v", err)
+		}
+	})
+}
+
+// Those who wait for their turn when a pause begins wait for its end as well; where
+// nothing is published, all calls are paused together.
+func TestPacerPauseMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, begin := NewPacer(map[probe.CallName]float64{probe.CallNewOrder: 2}), time.Now()
+		for range 2 { // the second one waits for its turn
+			if err := p.Wait(t.Context(), probe.CallNewOrder); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(time.Millisecond, func() { p.Pause(probe.CallNewOrder, begin.Add(time.Hour)) })
+		}
+		if waited := time.Since(begin); waited < time.Hour {
+			t.Errorf("waited for %v", waited)
+		}
+		unpublished := NewPacer(nil)
+		unpublished.Pause(probe.CallDirectory, time.Now().Add(time.Hour))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, ok := errors.AsType[*probe.HeldError](unpublished.Wait(ctx, probe.CallNewOrder)); !ok {
+			t.Error("let through what the CA has asked to hold back")
+		}
+		(*Pacer)(nil).Pause(probe.CallDirectory, time.Now().Add(time.Hour))
+	})
+}
