@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/crypto/acme"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 	"github.com/acme-exporter/acme_exporter/internal/verdict"
@@ -57,7 +59,7 @@ func Account(ctx context.Context, common Common, o AccountOptions) error {
 			return err
 		}
 	}
-	facts, report, err := operate(ctx, accounts, target, o)
+	facts, report, err := operate(ctx, common.StateDir, accounts, target, o)
 	if err != nil {
 		return err
 	}
@@ -82,13 +84,25 @@ func putAside(ctx context.Context, accounts *state.Accounts, name string) error 
 }
 
 // operate does the operation. Its error is one of setting it up.
-func operate(ctx context.Context, accounts *state.Accounts, target *config.Target, o AccountOptions) (probe.Facts, prober.AccountReport, error) {
+func operate(ctx context.Context, dir string, accounts *state.Accounts, target *config.Target, o AccountOptions) (_ probe.Facts, _ prober.AccountReport, err error) {
 	pair := config.Pair{
 		Pair:   probe.Pair{Target: o.Target, Module: string(probe.ProberAccount)},
 		Target: target,
 		Module: &config.Module{Prober: probe.ProberAccount},
 	}
-	transport, err := new(executor).newTransport(pair)
+	kept := &store{dir: dir}
+	if o.Operation == string(prober.AccountRegister) {
+		// What it spends is kept, unless an exporter holds the store.
+		if err := kept.take(probe.ProberAccount); err != nil {
+			return probe.Facts{}, prober.AccountReport{}, err
+		}
+		defer func() { err = errors.Join(err, kept.close()) }()
+	}
+	book := budget.NewBook(kept)
+	if err := book.Load(time.Now()); err != nil {
+		return probe.Facts{}, prober.AccountReport{}, err
+	}
+	transport, err := (&executor{book: book}).newTransport(pair)
 	if err != nil {
 		return probe.Facts{}, prober.AccountReport{}, err
 	}
@@ -102,6 +116,7 @@ func operate(ctx context.Context, accounts *state.Accounts, target *config.Targe
 		Pair:     pair,
 		HTTP:     session,
 		Accounts: targetAccounts{accounts, o.Target, target.Account.KeyType},
+		Budget:   book.Purse(pair, false),
 	}, prober.AccountOperation(o.Operation))
 	return facts, report, nil
 }

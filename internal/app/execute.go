@@ -26,11 +26,11 @@ const projectURL = "https://github.com/acme-exporter/acme_exporter"
 type executor struct {
 	accounts   *state.Accounts
 	responders *challenge.Set
+	book       *budget.Book         // of what the CAs limit
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the field below
 	inForce inForce
-	pacers  map[string]*budget.Pacer // by preset; they outlive reloads
 }
 
 // inForce is what a configuration gives to its runs. One in flight keeps what it
@@ -89,33 +89,12 @@ func (e *executor) newTransport(pair config.Pair) (*acmehttp.Transport, error) {
 		Family:             family,
 		AllowNetworks:      pair.Target.AllowNetworks,
 		Reuse:              pair.Module.Connection == config.ConnectionReuse,
-		Pace:               e.pace(pair.Target),
+		Pace:               e.book.Pacer(pair.Target).Wait,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
 	}
 	return t, nil
-}
-
-// pace returns what keeps the requests to a target at their pace; nil: nothing
-// does. What a CA publishes is for each address, so that targets at the same one
-// share it.
-func (e *executor) pace(t *config.Target) func(context.Context, probe.CallName) error {
-	rates := t.RequestRates()
-	if len(rates) == 0 {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.pacers == nil {
-		e.pacers = make(map[string]*budget.Pacer)
-	}
-	p := e.pacers[t.Preset] // the numbers are the preset's own
-	if p == nil {
-		p = budget.NewPacer(rates)
-		e.pacers[t.Preset] = p
-	}
-	return p.Wait
 }
 
 // userAgent names us and whom to write to (RFC 8555 §6.1).
@@ -186,6 +165,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Accounts:   targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.Account.KeyType},
 		Solver:     e.responders,
 		FollowUps:  job.FollowUps,
+		Budget:     e.book.Purse(job.Pair, false),
 		Responders: f.responders,
 		Records:    f.records,
 		Progress:   progress,

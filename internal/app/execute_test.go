@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
 )
@@ -19,7 +20,7 @@ responders: {dns_updates: [{zone: ZONE, server: '127.0.0.1:1', tsig: {key_name: 
 // in force: a record is withdrawn at the server of its zone, and nowhere once the
 // zone has left the configuration.
 func TestElsewhere(t *testing.T) {
-	e := new(executor)
+	e := &executor{book: budget.NewBook(new(store))}
 	for zone, want := range map[string]string{
 		"probe.test": "update of zone probe.test: name server 127.0.0.1:1: ",
 		"other.test": "_acme-challenge.x.probe.test lies in no zone of responders.dns_updates",

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/metrics"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -43,11 +44,23 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		return usageError{err}
 	}
 
+	// What spends is accounted for in one place: the store has one owner.
+	kept := &store{dir: common.StateDir}
+	if err := kept.take(pair.Module.Prober); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.close()) }()
+	book := budget.NewBook(kept)
+	if err := book.Load(time.Now()); err != nil {
+		common.Logger.Error("Runs that spend the CAs' rate limits are denied", "err", err)
+	}
+
 	var follow followUps
 	responders := challenge.NewSet(common.Logger)
 	exec := &executor{
 		accounts:   state.NewAccounts(common.StateDir),
 		responders: responders,
+		book:       book,
 		progress:   func(s probe.StepName) { fmt.Fprintf(common.Stderr, "%s …\n", s) },
 	}
 	if exec.inForce, err = exec.prepare(cfg); err != nil {
@@ -55,15 +68,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 	}
 	options := runner.Options{
 		Logger: common.Logger, Execute: exec.execute, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,
-	}
-	if pair.Module.Prober.Orders() {
-		// What spends is accounted for in one place: the store has one owner.
-		opened, err := state.Open(common.StateDir)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, opened.Close()) }()
-		options.Store, options.NoResults = opened, true
+		Store: kept, NoResults: true,
 	}
 	if pair.Module.Prober.Solves() {
 		change, err := responders.Prepare(cfg.Responders)

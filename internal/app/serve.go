@@ -22,6 +22,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/metrics"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
@@ -90,12 +91,13 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		return err
 	}
 	responders := challenge.NewSet(common.Logger)
+	kept := &store{dir: common.StateDir}
 	e := &exporter{
 		common:     common,
 		logger:     common.Logger,
-		store:      &store{dir: common.StateDir},
+		store:      kept,
 		responders: responders,
-		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders},
+		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept)},
 		metrics:    m,
 	}
 	if o.GracePeriod == 0 {
@@ -219,12 +221,12 @@ func (e *exporter) apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	opened, err := e.store.ensure(cfg)
+	changed, err := e.store.ensure(cfg)
 	if err != nil {
 		return err
 	}
-	if opened {
-		if err := e.runner.Restore(); err != nil {
+	if changed {
+		if err := e.restore(); err != nil {
 			return err
 		}
 	}
@@ -237,6 +239,18 @@ func (e *exporter) apply(cfg *config.Config) error {
 	e.runner.Apply(cfg.Pairs()) // which tells the observers
 	e.config.Store(cfg)
 	return nil
+}
+
+// restore takes up what the store has. What is damaged of it stops nobody: what
+// spends is denied without a ledger, and everything else goes on.
+func (e *exporter) restore() error {
+	if err := e.executor.book.Load(time.Now()); err != nil {
+		e.logger.Error("Runs that spend the CAs' rate limits are denied; the others go on", "err", err)
+	}
+	if e.store.damaged() != nil {
+		return nil
+	}
+	return e.runner.Restore()
 }
 
 // watch reloads at a hangup and, if asked to, when the file has changed.

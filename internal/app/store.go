@@ -1,32 +1,66 @@
 package app
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
 // store is the state directory's store, once there is a reason to open it: a
 // configuration that only reads directories and nonces leaves no trace on disk.
-// Until then it takes everything and keeps nothing.
+// Until then it takes everything and keeps nothing. One that is damaged takes and
+// has nothing.
 type store struct {
 	dir string
 
-	mu   sync.RWMutex // guards open
-	open *state.Store // nil: not yet, or not any more
+	mu     sync.RWMutex // guards the fields below
+	open   *state.Store // nil: not yet, or not any more
+	broken error        // why it cannot be opened; nil: it can
 }
 
 // ensure opens the store if cfg signs, or if its directory is there already. It
-// reports whether it has opened it now.
-func (s *store) ensure(cfg *config.Config) (opened bool, err error) {
+// reports whether it has opened it now, or found it damaged: then what needs no
+// store goes on, and everything else fails for that reason.
+func (s *store) ensure(cfg *config.Config) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open != nil || !signs(cfg) && !state.Ours(s.dir) {
+	if s.open != nil || s.broken != nil || !signs(cfg) && !state.Ours(s.dir) {
 		return false, nil
 	}
 	s.open, err = state.Open(s.dir)
+	if errors.Is(err, state.ErrDamaged) {
+		s.broken, err = err, nil
+	}
 	return err == nil, err
+}
+
+// take opens the store for a command that runs pair; what has to be kept of that
+// goes with it. One that places no order goes on beside an exporter that holds the
+// store: of it nothing is kept but an account, and that is elsewhere.
+func (s *store) take(p probe.Prober) error {
+	if !p.Signs() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open, err := state.Open(s.dir)
+	if err == nil {
+		s.open = open
+	}
+	if !p.Orders() && errors.Is(err, state.ErrLocked) {
+		return nil
+	}
+	return err
+}
+
+// damaged says why the store cannot be opened; nil: it can.
+func (s *store) damaged() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.broken
 }
 
 func signs(cfg *config.Config) bool {
@@ -43,7 +77,7 @@ func (s *store) Put(bucket, key string, value any) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return nil
+		return s.broken
 	}
 	return s.open.Put(bucket, key, value)
 }
@@ -53,7 +87,7 @@ func (s *store) Delete(bucket, key string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return nil
+		return s.broken
 	}
 	return s.open.Delete(bucket, key)
 }
@@ -63,9 +97,19 @@ func (s *store) All(bucket string, each func(key string, value []byte) error) er
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return nil
+		return s.broken
 	}
 	return s.open.All(bucket, each)
+}
+
+// Commit implements budget.Store.
+func (s *store) Commit(changes ...state.Change) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.open == nil {
+		return s.broken
+	}
+	return s.open.Commit(changes...)
 }
 
 // close closes the store if it is open.

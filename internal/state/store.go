@@ -34,6 +34,10 @@ const lockTimeout = time.Second
 // ErrLocked is in the error of [Open] when another process has the store open.
 var ErrLocked = errors.New("held by another process")
 
+// ErrDamaged is in the error of [Open] when the store's file is not what was
+// written.
+var ErrDamaged = errors.New("damaged")
+
 // Store is the one store of a state directory; one process has it open at a
 // time. It is safe for concurrent use.
 type Store struct {
@@ -92,7 +96,7 @@ func explain(root *os.Root, err error) error {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return &lockedError{pid: readPID(root)}
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return fmt.Errorf("%s is damaged (%w): restore it, or move it away to start without history (account keys are other files, and stay)", storeFile, err)
+		return fmt.Errorf("%s is %w (%w): restore it, or move it away to start without history (account keys are other files, and stay)", storeFile, ErrDamaged, err)
 	}
 	return plain(err)
 }
