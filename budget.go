@@ -20,7 +20,7 @@ func budgetFlags(cli *kingpin.Application) *app.BudgetOptions {
 		})
 	}
 	show := command(app.BudgetShow, "Show what is left of each limit, what is paused, and how full the pools of names are.")
-	show.Arg("target", "Name of a configured target; without it, all that sign.").StringVar(&o.Target)
+	show.Arg("target", "Name of a configured target; without it, all at which a probe orders.").StringVar(&o.Target)
 	show.Flag("output", "text or json.").Short('o').Default("text").StringVar(&o.Output)
 	reset := command(app.BudgetReset, "Forget what was spent at the target's CA, and lift its pauses. The CA forgets nothing.")
 	reset.Arg("target", "Name of a configured target.").Required().StringVar(&o.Target)

@@ -39,7 +39,7 @@ const maxAnswer = 1 << 10
 // BudgetOptions are the arguments of the budget commands.
 type BudgetOptions struct {
 	Operation string // BudgetShow or BudgetReset
-	Target    string // of show: empty: every target that signs
+	Target    string // of show: empty: every target at which a probe orders
 	Output    string // of show: "text" or "json"
 	// Confirm is, of reset, the target's name once more; empty: it is read from
 	// Stdin.
@@ -95,25 +95,18 @@ func showBudget(common Common, cfg *config.Config, o BudgetOptions) (err error) 
 		defer func() { err = errors.Join(err, opened.Close()) }()
 	}
 	now := time.Now()
-	ledger := budget.NewLedger(store)
-	pool := budget.NewPool(store, ledger)
-	// Either leaves the other as it is; without the ledger no pool says anything.
-	if err := cmp.Or(ledger.Load(now), pool.Load()); err != nil {
+	book := budget.NewBook(store)
+	if err := book.Load(now); err != nil {
 		return fmt.Errorf("budget show: no run spends a rate limit while this is so: %w", err)
 	}
 	views := []budgetView{} // none is an empty list in JSON
 	for _, name := range slices.Sorted(maps.Keys(cfg.Targets)) {
 		pairs := slices.DeleteFunc(cfg.Pairs(), func(p config.Pair) bool {
-			return p.Pair.Target != name || !p.Module.Prober.Signs()
+			return p.Pair.Target != name || !p.Module.Prober.Orders()
 		})
-		if name != o.Target && (o.Target != "" || len(pairs) == 0) {
-			continue
+		if name == o.Target || o.Target == "" && len(pairs) > 0 {
+			views = append(views, newBudgetView(now, name, cfg.Targets[name], pairs, book))
 		}
-		view, err := newBudgetView(now, name, cfg.Targets[name], pairs, ledger, pool)
-		if err != nil {
-			return fmt.Errorf("budget show: %w", err)
-		}
-		views = append(views, view)
 	}
 	if o.Output == "json" {
 		encoder := json.NewEncoder(common.Stdout)
@@ -124,7 +117,7 @@ func showBudget(common Common, cfg *config.Config, o BudgetOptions) (err error) 
 		fmt.Fprintf(common.Stdout, "nothing has been spent: there is no %s in %q\n", storeFile, common.StateDir)
 	}
 	if len(views) == 0 {
-		fmt.Fprintln(common.Stdout, "no target has a probe that signs, which alone can spend anything")
+		fmt.Fprintln(common.Stdout, "none of the probes orders anything")
 	}
 	for i := range views {
 		if err := views[i].text(common.Stdout); err != nil {
@@ -144,7 +137,8 @@ type budgetView struct {
 	Target       string             `json:"target"`
 	Environment  config.Environment `json:"environment"`
 	DirectoryURL string             `json:"directory_url"`
-	Limits       []probe.Level      `json:"limits"` // empty: none, or none are known
+	Orders       bool               `json:"orders"` // whether any of its probes does
+	Limits       []probe.Level      `json:"limits"` // empty: none in force, or nothing orders
 	Paused       []pausedView       `json:"paused"`
 	Pools        []poolView         `json:"pools"`
 }
@@ -164,53 +158,34 @@ type poolView struct {
 	Issued int    `json:"issued"` // of them had a certificate lately
 }
 
-// newBudgetView says what is left of the limits of a target with these pairs.
-func newBudgetView(now time.Time, name string, target *config.Target, pairs []config.Pair, ledger *budget.Ledger, pool *budget.Pool) (budgetView, error) {
+// newBudgetView says what is left of the limits of a target, of whose pairs these
+// order.
+func newBudgetView(now time.Time, name string, target *config.Target, pairs []config.Pair, book *budget.Book) budgetView {
 	ca := target.DirectoryURL
 	v := budgetView{
-		Target: name, Environment: target.Environment, DirectoryURL: ca,
+		Target: name, Environment: target.Environment, DirectoryURL: ca, Orders: len(pairs) > 0,
 		Limits: []probe.Level{}, Paused: []pausedView{}, Pools: []poolView{},
 	}
 	fixed := fixedSets(ca, pairs)
-	levels, err := ledger.Remaining(now, ca, name, limitsOf(target, pairs), target.Share())
-	if err != nil {
-		return v, err
+	for _, b := range book.Budgets(now, pairs) {
+		for _, level := range b.Levels {
+			level.What, _ = concerns(budget.Key{Limit: config.LimitName(level.Limit), ID: level.What}, name, fixed)
+			level.Full = level.Full.UTC().Truncate(time.Second)
+			v.Limits = append(v.Limits, level)
+		}
 	}
-	for _, level := range levels {
-		level.What, _ = concerns(budget.Key{Limit: config.LimitName(level.Limit), ID: level.What}, name, fixed)
-		level.Full = level.Full.UTC().Truncate(time.Second)
-		v.Limits = append(v.Limits, level)
-	}
-	for _, e := range ledger.Paused(now, ca) {
+	for _, e := range book.Paused(now, ca) {
 		if what, ok := concerns(e.Key, name, fixed); ok {
 			v.Paused = append(v.Paused, pausedView{e.Key.Limit, what, e.Until.UTC().Truncate(time.Second)})
 		}
 	}
 	for i := range pairs {
-		names := pairs[i].Names()
-		if names == nil || names.Mode != config.NamesPool {
-			continue
-		}
-		sets, issued := pool.Filled(now, pairs[i].Pair, *names, ca)
-		v.Pools = append(v.Pools, poolView{pairs[i].Pair.Module, names.Sets, sets, issued})
-	}
-	return v, nil
-}
-
-// limitsOf are the limits in force for the pairs. They differ in one thing: whether
-// others spend from the limit of a set of names, as they do from that of fixed ones.
-func limitsOf(target *config.Target, pairs []config.Pair) []config.Limit {
-	limits := target.Limits()
-	for i := range pairs {
-		switch {
-		case pairs[i].Module.Prober != probe.ProberIssue:
-		case len(pairs[i].FixedNames()) > 0:
-			return target.Limits()
-		default:
-			limits = pairs[i].Limits()
+		if names := pairs[i].Names(); names != nil && names.Mode == config.NamesPool {
+			sets, issued := book.Filled(now, pairs[i])
+			v.Pools = append(v.Pools, poolView{pairs[i].Pair.Module, names.Sets, sets, issued})
 		}
 	}
-	return limits
+	return v
 }
 
 // fixedSets are the pairs' fixed names by what the ledger knows their sets by.
@@ -252,10 +227,13 @@ func concerns(key budget.Key, target string, fixed map[string][]string) (what st
 func (v *budgetView) text(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(out, "%s (%s) at %s\n", v.Target, v.Environment, v.DirectoryURL)
-	if len(v.Limits) > 0 {
+	switch {
+	case len(v.Limits) > 0:
 		fmt.Fprintln(out, "  limit\tremaining\tcapacity\tfull at\ttightest")
-	} else {
+	case v.Orders:
 		fmt.Fprintln(out, "  no rate limits are in force: what is spent is not counted (see rate_limits)")
+	default:
+		fmt.Fprintln(out, "  none of its probes orders anything")
 	}
 	for i := range v.Limits {
 		l := &v.Limits[i]

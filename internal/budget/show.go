@@ -63,6 +63,14 @@ func (l *Ledger) Paused(now time.Time, ca string) []Entry {
 	return slices.DeleteFunc(l.Entries(now, ca), func(e Entry) bool { return !e.Paused })
 }
 
+// Paused is [Ledger.Paused].
+func (b *Book) Paused(now time.Time, ca string) []Entry { return b.ledger.Paused(now, ca) }
+
+// Filled is [Pool.Filled] for a pair that takes its names from a pool.
+func (b *Book) Filled(now time.Time, pair config.Pair) (sets, issued int) {
+	return b.pool.Filled(now, pair.Pair, *pair.Names(), pair.Target.DirectoryURL)
+}
+
 func compareKeys(a, b Key) int {
 	return cmp.Or(cmp.Compare(a.CA, b.CA), cmp.Compare(a.Limit, b.Limit), cmp.Compare(a.ID, b.ID))
 }
