@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ type Ledger struct {
 
 	mu      sync.Mutex // guards the fields below; never held while something is written
 	entries map[Key]entry
+	since   map[string]int64 // when the ledger began to know what is spent, by CA
 	clock   clock
 	begun   time.Time // the clock's monotonic readings count from here
 	broken  error     // why nothing can be decided; nil: it can
@@ -52,7 +54,10 @@ type Ledger struct {
 
 // NewLedger returns the ledger that store keeps. It decides nothing before Load.
 func NewLedger(store Store) *Ledger {
-	return &Ledger{store: store, entries: map[Key]entry{}, broken: errors.New("the ledger of rate limits has not been loaded")}
+	return &Ledger{
+		store: store, entries: map[Key]entry{}, since: map[string]int64{},
+		broken: errors.New("the ledger of rate limits has not been loaded"),
+	}
 }
 
 // Load reads what the store has, and books as spent what was not settled. After an
@@ -66,15 +71,12 @@ func (l *Ledger) Load(now time.Time) error {
 
 // load needs l.writing.
 func (l *Ledger) load(now time.Time) error {
-	entries, at, err := l.read()
+	entries, since, at, err := l.read()
 	l.mu.Lock()
 	if err != nil {
 		l.broken = fmt.Errorf("%w: %w: restore store.db, or forget what was spent with acme_exporter budget reset", ErrUnreadable, err)
 		l.mu.Unlock()
 		return l.broken
-	}
-	if l.begun.IsZero() {
-		l.begun = now
 	}
 	l.clock.at = max(l.clock.at, at)
 	at = l.time(now)
@@ -98,13 +100,13 @@ func (l *Ledger) load(now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.Copy(entries, changed)
-	l.entries, l.broken, l.pruned = entries, nil, 0
+	l.entries, l.since, l.broken, l.pruned = entries, since, nil, 0
 	return nil
 }
 
-// read returns what the store has, and what the clock showed.
-func (l *Ledger) read() (entries map[Key]entry, at int64, err error) {
-	entries = map[Key]entry{}
+// read returns what the store has, since when by CA, and what the clock showed.
+func (l *Ledger) read() (entries map[Key]entry, since map[string]int64, at int64, err error) {
+	entries, since = map[Key]entry{}, map[string]int64{}
 	err = l.store.All(ledgerBucket, func(k string, value []byte) error {
 		e, err := unpack(k, value)
 		if err != nil {
@@ -114,18 +116,31 @@ func (l *Ledger) read() (entries map[Key]entry, at int64, err error) {
 			at = e.tat
 			return nil
 		}
-		key, err := parseKey(k)
+		ca, ok, err := parseSince(k)
+		if err == nil && ok {
+			since[ca] = e.tat
+			return nil
+		}
+		var key Key
+		if err == nil {
+			key, err = parseKey(k)
+		}
 		if err != nil {
 			return fmt.Errorf("entry %q: %w", k, err)
 		}
 		entries[key] = e
 		return nil
 	})
-	return entries, at, err
+	return entries, since, at, err
 }
 
 // time reads the clock; it needs l.mu.
-func (l *Ledger) time(now time.Time) int64 { return l.clock.read(now, now.Sub(l.begun)) }
+func (l *Ledger) time(now time.Time) int64 {
+	if l.begun.IsZero() {
+		l.begun = now
+	}
+	return l.clock.read(now, now.Sub(l.begun))
+}
 
 // OK reports whether the ledger can be read, and could be written the last time.
 func (l *Ledger) OK() bool { return l.Problem() == nil }
@@ -139,21 +154,25 @@ func (l *Ledger) Problem() error {
 
 // Check is Reserve without taking anything; nil: it would be allowed.
 func (l *Ledger) Check(now time.Time, r Request) (*Denied, error) {
-	if len(r.Limits) == 0 {
-		return nil, nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(r.Limits) == 0 && len(l.entries) == 0 {
+		return nil, nil // nothing is paused
+	}
 	_, _, denied, err := l.decide(now, l.time(now), &r)
 	return denied, err
 }
 
 // Reserve takes all that the request asks for, or nothing and says why. When it
 // returns a reservation, that is durable. Where no limits are in force there is
-// nothing to take, and a ledger that cannot be read does not matter; otherwise it
-// is an error, and nothing must be spent.
+// nothing to take, but what is paused denies it, and a ledger that cannot be read
+// does not matter; otherwise it is an error, and nothing must be spent.
 func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error) {
 	if len(r.Limits) == 0 {
+		denied, err := l.Check(now, r)
+		if denied != nil || err != nil {
+			return nil, denied, err
+		}
 		return &Reservation{}, nil, nil
 	}
 	l.writing.Lock()
@@ -161,6 +180,7 @@ func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error
 	l.mu.Lock()
 	at := l.time(now)
 	charges, changed, denied, err := l.decide(now, at, &r)
+	watch := l.watch(at, r.CA)
 	l.mu.Unlock()
 	if err != nil || denied != nil {
 		return nil, denied, err
@@ -169,11 +189,14 @@ func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error
 	if len(charges) == 0 {
 		return res, nil, nil
 	}
-	if err := l.commit(at, changed); err != nil {
+	if err := l.commit(at, changed, watch...); err != nil {
 		// Nothing will be spent. The store may have it or not: what is written next
 		// says how it is.
 		return nil, nil, err
 	}
+	l.mu.Lock()
+	l.watching(at, r.CA)
+	l.mu.Unlock()
 	l.apply(at, changed)
 	return res, nil, nil
 }
@@ -181,7 +204,7 @@ func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error
 // decide says what the request takes and what becomes of the entries. It needs
 // l.mu.
 func (l *Ledger) decide(now time.Time, at int64, r *Request) (spent []charge, changed map[Key]entry, denied *Denied, err error) {
-	if l.broken != nil {
+	if l.broken != nil && len(r.Limits) > 0 {
 		return nil, nil, nil, l.broken
 	}
 	charges, err := r.charges(l.exempt(at, setKey(r.CA, r.Names)))
@@ -197,7 +220,7 @@ func (l *Ledger) decide(now time.Time, at int64, r *Request) (spent []charge, ch
 			}
 			continue
 		}
-		if c.look {
+		if c.look || c.unlimited {
 			continue
 		}
 		e.tat = c.bucket.decide(c.bucket.hold(e.tat, at, e.open), at, c.tokens, 0).tat
@@ -221,6 +244,9 @@ func (c *charge) denied(e entry, now time.Time, at int64, confirmation bool) *De
 	case e.paused > at:
 		d.At = now.Add(time.Duration(e.paused - at))
 		return d
+	}
+	if c.unlimited {
+		return nil
 	}
 	kept := c.bucket.Kept
 	if confirmation {
@@ -265,12 +291,13 @@ func (l *Ledger) issuedAt(now time.Time, set Key) time.Time {
 	return now.Add(-time.Duration(at - l.entries[set].issued))
 }
 
-// commit makes the entries durable, and what the clock shows. It needs l.writing.
-func (l *Ledger) commit(at int64, changed map[Key]entry) error {
-	if len(changed) == 0 {
+// commit makes the entries durable, what else there is, and what the clock shows.
+// It needs l.writing.
+func (l *Ledger) commit(at int64, changed map[Key]entry, also ...state.Change) error {
+	if len(changed)+len(also) == 0 {
 		return nil
 	}
-	changes := make([]state.Change, 0, len(changed)+1)
+	changes := slices.Grow(also, len(changed)+1)
 	for key, e := range changed {
 		k := key.String()
 		c := state.Change{Bucket: ledgerBucket, Key: k}
@@ -306,26 +333,44 @@ func (l *Ledger) apply(at int64, changed map[Key]entry) {
 // Pause lets nothing be spent from the bucket of key until then; zero: until
 // somebody lifts it with Reset. It never shortens a pause.
 func (l *Ledger) Pause(now time.Time, key Key, until time.Time) error {
-	if _, err := parseKey(key.String()); err != nil {
-		return fmt.Errorf("pause %q: %w", key, err)
+	return l.pause(now, until, Key{}, key)
+}
+
+// pause pauses all the keys. The certificate for issued, unless that is the zero Key,
+// is remembered no more.
+func (l *Ledger) pause(now, until time.Time, issued Key, keys ...Key) error {
+	for _, key := range keys {
+		if _, err := parseKey(key.String()); err != nil {
+			return fmt.Errorf("pause %q: %w", key, err)
+		}
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
-	if l.broken != nil {
-		defer l.mu.Unlock()
-		return l.broken
-	}
 	at := l.time(now)
 	end := forever
 	if !until.IsZero() {
 		end = at + int64(until.Sub(now))
 	}
-	e := l.entries[key]
-	e.paused = max(e.paused, end)
-	changed := map[Key]entry{key: e}
+	changed := make(map[Key]entry, len(keys)+1)
+	if e, ok := l.entries[issued]; ok {
+		e.issued = 0
+		changed[issued] = e
+	}
+	for _, key := range keys {
+		e, ok := changed[key]
+		if !ok {
+			e = l.entries[key]
+		}
+		e.paused = max(e.paused, end)
+		changed[key] = e
+	}
+	broken := l.broken
 	l.mu.Unlock()
 	// It holds for this process even if it cannot be written.
 	l.apply(at, changed)
+	if broken != nil {
+		return broken
+	}
 	return l.commit(at, changed)
 }

@@ -27,6 +27,12 @@ func TestUnreadable(t *testing.T) {
 		"no limit": func(d *disk) {
 			d.kept[ledgerBucket]["ca limit x"] = []byte(fmt.Sprintf(`{"sum":%d}`, stored{}.sum("ca limit x")))
 		},
+		"since when": func(d *disk) {
+			d.kept[ledgerBucket][sincePrefix+testCA] = d.kept[ledgerBucket][clockKey]
+		},
+		"since when for nobody": func(d *disk) {
+			d.kept[ledgerBucket][sincePrefix] = []byte(fmt.Sprintf(`{"sum":%d}`, stored{}.sum(sincePrefix)))
+		},
 		"clock": func(d *disk) { d.kept[ledgerBucket][clockKey] = []byte("0") },
 	} {
 		store := newDisk()
@@ -129,8 +135,8 @@ func TestPrune(t *testing.T) {
 	for i := range 7 { // two keys each, a thousand at a time
 		settle(t, l, later.Add(time.Duration(i)), reserve(t, l, later.Add(time.Duration(i)), requestOf(0)), probe.Spent{NoOrder: true})
 	}
-	if n := len(store.kept[ledgerBucket]); n != 1 {
-		t.Errorf("%d keys are left, want the clock's", n)
+	if n := len(store.kept[ledgerBucket]); n != 2 {
+		t.Errorf("%d keys are left, want the clock's, and since when", n)
 	}
 	if n := len(l.Entries(later, testCA)); n != 0 || len(l.entries) != 0 {
 		t.Errorf("%d entries are left, and %d shown", len(l.entries), n)

@@ -128,8 +128,8 @@ func TestSettle(t *testing.T) {
 		if diff := cmp.Diff(want, missing(load(t, store, begin), begin)); diff != "" {
 			t.Errorf("%s, after a restart: %s", name, diff)
 		}
-		if n := len(store.kept[ledgerBucket]); n != len(want)+1 {
-			t.Errorf("%s: %d keys are stored, want %d and the clock", name, n, len(want))
+		if n := len(store.kept[ledgerBucket]); n != len(want)+2 {
+			t.Errorf("%s: %d keys are stored, want %d, the clock and since when", name, n, len(want))
 		}
 	}
 	if err := load(t, newDisk(), begin).Settle(begin, nil, probe.Spent{}); err != nil {

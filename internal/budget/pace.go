@@ -65,22 +65,28 @@ func (p *Pacer) class(call probe.CallName) probe.CallName {
 	return call
 }
 
-// Wait waits until a request for call may be sent. It returns the error of ctx
-// if that ends first, and at once, if it will, a [probe.HeldError] or ErrNoTime;
-// then nothing is taken from those who wait after it.
-func (p *Pacer) Wait(ctx context.Context, call probe.CallName) error {
+// Wait waits until a request for call may be sent, and calls waiting, which may be
+// nil, once before it does so. It returns the error of ctx if that ends first, and
+// at once, if it will, a [probe.HeldError] or ErrNoTime; then nothing is taken from
+// those who wait after it.
+func (p *Pacer) Wait(ctx context.Context, call probe.CallName, waiting func()) error {
 	if p == nil {
 		return nil
 	}
+	if waiting == nil {
+		waiting = func() {}
+	}
+	waiting = sync.OnceFunc(waiting)
 	class := p.class(call)
 	for {
-		if err := p.hold(ctx, class); err != nil {
+		if err := p.hold(ctx, class, waiting); err != nil {
 			return err
 		}
 		l := p.limits[class]
-		if l == nil {
+		if l == nil || l.Allow() {
 			return nil
 		}
+		waiting()
 		err := l.Wait(ctx)
 		switch {
 		case err == nil && p.pausedUntil(class).IsZero():
@@ -95,7 +101,7 @@ func (p *Pacer) Wait(ctx context.Context, call probe.CallName) error {
 }
 
 // hold waits until the class is not paused.
-func (p *Pacer) hold(ctx context.Context, class probe.CallName) error {
+func (p *Pacer) hold(ctx context.Context, class probe.CallName, waiting func()) error {
 	for {
 		until := p.pausedUntil(class)
 		if until.IsZero() {
@@ -104,6 +110,7 @@ func (p *Pacer) hold(ctx context.Context, class probe.CallName) error {
 		if end, ok := ctx.Deadline(); ok && !until.Before(end) {
 			return &probe.HeldError{Until: until}
 		}
+		waiting()
 		timer := time.NewTimer(time.Until(until))
 		select {
 		case <-timer.C:

@@ -32,7 +32,7 @@ func TestHalf(t *testing.T) {
 			)
 			for range workers {
 				group.Go(func() {
-					for p.Wait(ctx, probe.CallNewOrder) == nil {
+					for p.Wait(ctx, probe.CallNewOrder, nil) == nil {
 						mu.Lock()
 						sent = append(sent, time.Now())
 						mu.Unlock()
@@ -65,17 +65,17 @@ func TestCalls(t *testing.T) {
 		start := time.Now()
 		p := NewPacer(map[probe.CallName]float64{probe.CallNewNonce: 4, "": 4})
 		for _, call := range []probe.CallName{probe.CallNewNonce, probe.CallAuthz} {
-			if err := p.Wait(t.Context(), call); err != nil || time.Since(start) != 0 {
+			if err := p.Wait(t.Context(), call, nil); err != nil || time.Since(start) != 0 {
 				t.Errorf("%s: %v after %v", call, err, time.Since(start))
 			}
 		}
-		if err := p.Wait(t.Context(), probe.CallChallenge); err != nil || time.Since(start) != time.Second {
+		if err := p.Wait(t.Context(), probe.CallChallenge, nil); err != nil || time.Since(start) != time.Second {
 			t.Errorf("challenge after authz: %v after %v", err, time.Since(start))
 		}
 		start = time.Now()
 		for _, free := range []*Pacer{nil, NewPacer(nil), NewPacer(map[probe.CallName]float64{probe.CallNewNonce: 1})} {
 			for range 1000 {
-				if err := free.Wait(t.Context(), probe.CallAuthz); err != nil || time.Since(start) != 0 {
+				if err := free.Wait(t.Context(), probe.CallAuthz, nil); err != nil || time.Since(start) != 0 {
 					t.Fatalf("%v after %v", err, time.Since(start))
 				}
 			}
@@ -88,20 +88,20 @@ func TestNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		p := NewPacer(map[probe.CallName]float64{"": 4})
-		if err := p.Wait(t.Context(), probe.CallOrder); err != nil {
+		if err := p.Wait(t.Context(), probe.CallOrder, nil); err != nil {
 			t.Fatal(err)
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		if err := p.Wait(short, probe.CallOrder); !errors.Is(err, ErrNoTime) || time.Since(start) != 0 {
+		if err := p.Wait(short, probe.CallOrder, nil); !errors.Is(err, ErrNoTime) || time.Since(start) != 0 {
 			t.Errorf("got %v after %v, want ErrNoTime at once", err, time.Since(start))
 		}
 		canceled, stop := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second/4, stop)
-		if err := p.Wait(canceled, probe.CallOrder); !errors.Is(err, context.Canceled) {
+		if err := p.Wait(canceled, probe.CallOrder, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want Canceled", err)
 		}
-		if err := p.Wait(t.Context(), probe.CallOrder); err != nil || time.Since(start) != time.Second {
+		if err := p.Wait(t.Context(), probe.CallOrder, nil); err != nil || time.Since(start) != time.Second {
 			t.Errorf("the next: %v after %v, want 1s", err, time.Since(start))
 		}
 	})
@@ -135,7 +135,7 @@ func TestPacerPause(t *testing.T) {
 		wait := func(call probe.CallName, most time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), most)
 			defer cancel()
-			return p.Wait(ctx, call)
+			return p.Wait(ctx, call, nil)
 		}
 		if err := wait(probe.CallNewNonce, time.Second); err != nil || time.Since(begin) != 0 {
 			t.Errorf("another class waited for %v: %v", time.Since(begin), err)
@@ -153,7 +153,7 @@ func TestPacerPause(t *testing.T) {
 		p.Pause(probe.CallOrder, time.Now().Add(time.Hour))
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, cancel)
-		if err := p.Wait(ctx, probe.CallOrder); !errors.Is(err, context.Canceled) {
+		if err := p.Wait(ctx, probe.CallOrder, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled: %v", err)
 		}
 	})
@@ -165,7 +165,7 @@ func TestPacerPauseMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, begin := NewPacer(map[probe.CallName]float64{probe.CallNewOrder: 2}), time.Now()
 		for range 2 { // the second one waits for its turn
-			if err := p.Wait(t.Context(), probe.CallNewOrder); err != nil {
+			if err := p.Wait(t.Context(), probe.CallNewOrder, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(time.Millisecond, func() { p.Pause(probe.CallNewOrder, begin.Add(time.Hour)) })
@@ -177,7 +177,7 @@ func TestPacerPauseMeanwhile(t *testing.T) {
 		unpublished.Pause(probe.CallDirectory, time.Now().Add(time.Hour))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, ok := errors.AsType[*probe.HeldError](unpublished.Wait(ctx, probe.CallNewOrder)); !ok {
+		if _, ok := errors.AsType[*probe.HeldError](unpublished.Wait(ctx, probe.CallNewOrder, nil)); !ok {
 			t.Error("let through what the CA has asked to hold back")
 		}
 		(*Pacer)(nil).Pause(probe.CallDirectory, time.Now().Add(time.Hour))

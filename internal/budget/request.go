@@ -14,7 +14,8 @@ type Request struct {
 	CA      string   // its directory's URL
 	Account string   // what tells our accounts at the CA apart; without spaces
 	Names   []string // of the order; wildcards as they are ordered
-	// Limits are those in force for the run. None: nothing is asked for.
+	// Limits are those in force for the run. None: nothing is taken. What is paused
+	// counts for all limits.
 	Limits []config.Limit
 	Share  float64 // of the limits that others spend from too; above 0, at most 1
 	What   probe.Spending
@@ -36,6 +37,15 @@ func (r *Request) Keys(limit config.LimitName) []Key {
 	return keys
 }
 
+// limit returns the limit in force of that name; nil: there is none.
+func (r *Request) limit(name config.LimitName) *config.Limit {
+	i := slices.IndexFunc(r.Limits, func(l config.Limit) bool { return l.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &r.Limits[i]
+}
+
 // setKey is where the ledger remembers the last certificate for the names.
 func setKey(ca string, names []string) Key {
 	return Key{ca, config.LimitCertificatesPerSet, setOf(names)}
@@ -49,10 +59,12 @@ type charge struct {
 	// look: nothing is taken, but there must be something. CAs look at all limits
 	// when an order is made, also at those that they count later.
 	look bool
+	// unlimited: nothing is taken and none need be there, but a pause counts.
+	unlimited bool
 }
 
 // charges returns what the request takes, with nothing for limits from which the
-// set of names is exempt.
+// set of names is exempt; a pause of the account concerns that set too.
 func (r *Request) charges(exempt bool) (list []charge, err error) {
 	for _, limit := range r.Limits {
 		if !slices.Contains(config.LimitNames(), limit.Name) {
@@ -63,14 +75,24 @@ func (r *Request) charges(exempt bool) (list []charge, err error) {
 			return nil, err
 		}
 		spends, looks := r.touches(limit.Name)
-		if !spends && !looks || exempt && limit.Exempt {
+		free := exempt && limit.Exempt
+		if !spends && !looks || free && limit.Name != config.LimitNewOrders {
 			continue
 		}
 		if !spends {
 			bucket.Size, bucket.Kept = limit.Count, 0 // the CA looks at all there is
 		}
 		for _, c := range costs(limit.Name, r.Account, r.Names) {
-			list = append(list, charge{Key{r.CA, limit.Name, c.id}, bucket, c.tokens, !spends})
+			list = append(list, charge{Key{r.CA, limit.Name, c.id}, bucket, c.tokens, !spends, free})
+		}
+	}
+	for _, name := range config.LimitNames() {
+		spends, looks := r.touches(name)
+		if !spends && !looks || r.limit(name) != nil {
+			continue
+		}
+		for _, key := range r.Keys(name) {
+			list = append(list, charge{key: key, unlimited: true})
 		}
 	}
 	return list, nil

@@ -137,6 +137,9 @@ func (l *Ledger) Reset(now time.Time, ca string) error {
 	err := l.store.All(ledgerBucket, func(k string, value []byte) error {
 		key, err := parseKey(k)
 		forget := err != nil || key.CA == ca
+		if watched, ok, err := parseSince(k); ok {
+			forget = err != nil || watched == ca
+		}
 		if k == clockKey {
 			_, err := unpack(k, value)
 			forget = err != nil
@@ -152,5 +155,19 @@ func (l *Ledger) Reset(now time.Time, ca string) error {
 	if err != nil {
 		return fmt.Errorf("reset the ledger of rate limits: %w", err)
 	}
-	return l.load(now)
+	if err := l.load(now); err != nil {
+		return err
+	}
+	// What was spent before is not known any more.
+	l.mu.Lock()
+	at := l.time(now)
+	watch := l.watch(at, ca)
+	l.mu.Unlock()
+	if err := l.commit(at, nil, watch...); err != nil {
+		return fmt.Errorf("reset the ledger of rate limits: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watching(at, ca)
+	return nil
 }
