@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 
 // testRooms is what tests may import beyond that; all may have the fake CA.
 var testRooms = map[string][]string{
-	"":       {"internal/probe", "config", "internal/metrics", "internal/verdict"},
+	"":       {"internal/probe", "config", "internal/metrics", "internal/verdict", "internal/budget", "internal/state"},
 	"prober": {"internal/verdict", "internal/challenge"},
 	// Its worlds have our own responders in them.
 	"internal/online": {"internal/challenge"},

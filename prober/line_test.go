@@ -94,7 +94,11 @@ func TestPace(t *testing.T) {
 	const each = 60 * time.Millisecond
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	paced := func(pace func(context.Context, probe.CallName) error) Request {
-		transport, err := acmehttp.NewTransport(acmehttp.Options{DirectoryURL: b.target.DirectoryURL, TLSConfig: b.ca.TLSConfig(), Pace: pace})
+		waiting := func(ctx context.Context, call probe.CallName, waiting func()) error {
+			waiting()
+			return pace(ctx, call)
+		}
+		transport, err := acmehttp.NewTransport(acmehttp.Options{DirectoryURL: b.target.DirectoryURL, TLSConfig: b.ca.TLSConfig(), Pace: waiting})
 		if err != nil {
 			t.Fatal(err)
 		}

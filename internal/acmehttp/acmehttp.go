@@ -49,8 +49,9 @@ type Options struct {
 	AllowNetworks []netip.Prefix
 	Reuse         bool // sessions share idle connections
 	// Pace is asked before each request, and returns when it may be sent: nil, or
-	// an error and it is not. What it waits is before the call's start. Nil: at once.
-	Pace     func(ctx context.Context, call probe.CallName) error
+	// an error and it is not. It calls waiting, once, before it makes the request
+	// wait, which is before the call's start. Nil: at once.
+	Pace     func(ctx context.Context, call probe.CallName, waiting func()) error
 	Resolver *net.Resolver // nil: net.DefaultResolver
 }
 

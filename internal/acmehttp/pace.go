@@ -63,15 +63,18 @@ func (s *Session) wait(ctx context.Context, call probe.CallName) (waited bool, e
 	if pace == nil {
 		return false, nil
 	}
-	s.mu.Lock()
-	s.pause.waits(&s.clock, 1)
-	s.mu.Unlock()
-	if err := pace(ctx, call); err != nil {
+	err = pace(ctx, call, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pause.waits(&s.clock, 1)
+		waited = true
+	})
+	if err != nil {
 		// That the CA has asked for it is more than that our time is over.
 		if _, held := errors.AsType[*probe.HeldError](err); !held && ctx.Err() != nil {
-			return true, refuse(probe.CauseCanceled, "the time was over while our own pace held the request back")
+			return waited, refuse(probe.CauseCanceled, "the time was over while our own pace held the request back")
 		}
-		return true, fmt.Errorf("%w: %w", ErrPace, err)
+		return waited, fmt.Errorf("%w: %w", ErrPace, err)
 	}
-	return true, nil
+	return waited, nil
 }

@@ -58,7 +58,7 @@ func TestHeld(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			s := newAuthority(t).session(t, "https://ca.example", func(o *Options) {
-				o.Pace = func(context.Context, probe.CallName) error {
+				o.Pace = func(context.Context, probe.CallName, func()) error {
 					if end {
 						cancel()
 					}

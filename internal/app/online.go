@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/dnsclient"
 	"github.com/acme-exporter/acme_exporter/internal/online"
@@ -30,7 +31,7 @@ var ErrCheckFailed = errors.New("check failed")
 // returns whether something is missing or wrong.
 func checkOnline(ctx context.Context, c Common, file string, cfg *config.Config) (bad bool) {
 	client := &dnsclient.Client{Resolvers: cfg.Resolvers}
-	w := world{common: c, config: cfg, executor: new(executor), accounts: state.NewAccounts(c.StateDir)}
+	w := world{common: c, config: cfg, executor: &executor{book: budget.NewBook(new(store))}, accounts: state.NewAccounts(c.StateDir)}
 	counts := map[online.Status]int{}
 	online.Check(ctx, online.Options{
 		Config:    cfg,

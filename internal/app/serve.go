@@ -25,6 +25,7 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/metrics"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 	"github.com/acme-exporter/acme_exporter/internal/web"
@@ -84,12 +85,6 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 	}
 	common.Logger.Info("Starting acme_exporter", "version", version.Info(), "build_context", version.BuildContext())
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms})
-	if err != nil {
-		return err
-	}
 	responders := challenge.NewSet(common.Logger)
 	kept := &store{dir: common.StateDir}
 	e := &exporter{
@@ -98,8 +93,14 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		store:      kept,
 		responders: responders,
 		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept)},
-		metrics:    m,
 	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e})
+	if err != nil {
+		return err
+	}
+	e.metrics = m
 	if o.GracePeriod == 0 {
 		o.GracePeriod = -1 // which the runner takes for none; 0 is its default
 	}
@@ -118,6 +119,8 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Metrics:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, ErrorLog: slog.NewLogLogger(common.Logger.Handler(), slog.LevelError)}),
 		Probe:         metrics.Probe,
 		Config:        func() []byte { return e.config.Load().Redacted() },
+		Budget:        func() []probe.Budget { return e.Budgets(time.Now()) },
+		LedgerProblem: e.executor.book.Problem,
 		Ready:         e.ready.Load,
 		Reload:        e.reload,
 		TimeoutOffset: o.TimeoutOffset,
@@ -252,6 +255,18 @@ func (e *exporter) restore() error {
 	}
 	return e.runner.Restore()
 }
+
+// Budgets implements metrics.Budget.
+func (e *exporter) Budgets(now time.Time) []probe.Budget {
+	cfg := e.config.Load()
+	if cfg == nil {
+		return nil // not yet
+	}
+	return e.executor.book.Budgets(now, cfg.Pairs())
+}
+
+// OK implements metrics.Budget.
+func (e *exporter) OK() bool { return e.executor.book.OK() }
 
 // watch reloads at a hangup and, if asked to, when the file has changed.
 func (e *exporter) watch(ctx context.Context, hangup <-chan os.Signal, o ServeOptions) {
