@@ -151,7 +151,7 @@ func TestDocumentation(t *testing.T) {
 	if len(keys) < 50 {
 		t.Errorf("only %d keys are looked for", len(keys))
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|resolvers|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:targets|responders|resolvers|controls|modules)[^`]*)` \\|").FindAllStringSubmatch(text, -1) {
 		if !keys[m[1]] {
 			t.Errorf("a row for the key `%s`, which there is not", m[1])
 		}

@@ -88,6 +88,7 @@ func TestHash(t *testing.T) {
 		{"the issuer", "    preset: letsencrypt\n", "    preset: letsencrypt\n    issuer_domain_name: ca.example\n", []string{other}},
 		{"the preset's issuer in writing", "    preset: letsencrypt\n", "    preset: letsencrypt\n    issuer_domain_name: letsencrypt.org\n", nil},
 		{"resolvers", "responders:", "resolvers: [192.0.2.53]\nresponders:", nil},
+		{"controls", "responders:", "controls: {urls: [https://www.example.org/], names: [example.org]}\nresponders:", nil},
 		{"own_ca", "    preset: letsencrypt\n", "    preset: letsencrypt\n    own_ca: true\n", []string{other}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 func (c *Config) Redacted() []byte {
 	shown := Config{
 		Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{},
-		Resolvers: c.Resolvers,
+		Resolvers: c.Resolvers, Controls: c.Controls,
 	}
+	redactProxy(&shown.Controls.ProxyConfig)
 	for name, t := range c.Targets {
 		shown.Targets[name] = redactTarget(t)
 	}
@@ -39,10 +40,15 @@ func (c *Config) Redacted() []byte {
 // redactTarget returns a copy whose YAML form holds no secret.
 func redactTarget(t *Target) *Target {
 	own := *t
-	if u := t.ProxyConfig.ProxyURL.URL; u != nil && u.User != nil {
+	redactProxy(&own.ProxyConfig)
+	return &own
+}
+
+// redactProxy changes p, whose URL others may share.
+func redactProxy(p *promconfig.ProxyConfig) {
+	if u := p.ProxyURL.URL; u != nil && u.User != nil {
 		plain := *u
 		plain.User = url.User("xxxxx")
-		own.ProxyConfig.ProxyURL = promconfig.URL{URL: &plain}
+		p.ProxyURL = promconfig.URL{URL: &plain}
 	}
-	return &own
 }

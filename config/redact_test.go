@@ -50,6 +50,9 @@ func TestRedacted(t *testing.T) {
 	if u := c.Targets["corp"].ProxyConfig.ProxyURL; u.User.String() != "me:hunter2" {
 		t.Errorf("showing it changed the proxy's user to %q", u.User)
 	}
+	if u := c.Controls.ProxyConfig.ProxyURL; u.User.String() != "me:hunter8" {
+		t.Errorf("showing it changed the user of the controls' proxy to %q", u.User)
+	}
 }
 
 // TestRedactedIsAConfiguration holds that what is shown, secrets aside, can be
@@ -71,6 +74,7 @@ responders:
   dns_updates: [{zone: _acme-challenge.corp.example, server: "2001:db8::53", tsig: {key_name: k, secret_file: `+secret+`}}]
   dns_aliases: [shop.corp.example]
 resolvers: [192.0.2.53]
+controls: {urls: [https://www.example.org/], names: [example.org], proxy_url: "http://proxy.corp.example:3128"}
 `)
 	again, err := Parse("again.yml", c.Redacted())
 	if err != nil {

@@ -24,6 +24,7 @@ type Config struct {
 	// Resolvers are the recursive name servers that say how the world sees our
 	// zones: ip or ip:port; default 1.1.1.1:53 and 9.9.9.9:53. After loading ip:port.
 	Resolvers []string `yaml:"resolvers,omitempty"`
+	Controls  Controls `yaml:"controls,omitempty"`
 
 	// source knows where the values stand in the file; nil: there was none.
 	source *problems

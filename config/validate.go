@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	promconfig "github.com/prometheus/common/config"
+
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
@@ -28,6 +30,7 @@ func (c *Config) validate(ps *problems) {
 	}
 	c.Responders.validate(ps, path("responders"))
 	c.validateResolvers(ps, path("resolvers"))
+	c.Controls.validate(ps, path("controls"))
 	for _, name := range sortedKeys(c.Modules) {
 		at := path("modules").key(name)
 		if err := checkLabel(name); err != nil {
@@ -103,17 +106,22 @@ func validateConnection(ps *problems, at path, t *Target) {
 			ps.add(files, "%s", err)
 		}
 	}
-	if err := t.ProxyConfig.Validate(); err != nil {
+	validateProxy(ps, at, &t.ProxyConfig)
+	validateNetworks(ps, at.key("allow_networks"), t.AllowNetworks)
+}
+
+func validateProxy(ps *problems, at path, p *promconfig.ProxyConfig) {
+	if err := p.Validate(); err != nil {
 		key := "no_proxy"
 		switch {
-		case len(t.ProxyConfig.ProxyConnectHeader) > 0 && t.ProxyConfig.ProxyURL.URL == nil && !t.ProxyConfig.ProxyFromEnvironment:
+		case len(p.ProxyConnectHeader) > 0 && p.ProxyURL.URL == nil && !p.ProxyFromEnvironment:
 			key = "proxy_connect_header"
-		case t.ProxyConfig.ProxyFromEnvironment:
+		case p.ProxyFromEnvironment:
 			key = "proxy_from_environment"
 		}
 		ps.add(at.key(key), "%s", err)
 	}
-	if u := t.ProxyConfig.ProxyURL.URL; u != nil {
+	if u := p.ProxyURL.URL; u != nil {
 		switch {
 		case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
 			ps.add(at.key("proxy_url"), "want a URL of http, https or socks5")
@@ -124,8 +132,7 @@ func validateConnection(ps *problems, at path, t *Target) {
 		}
 	}
 	// The function is made once, here, and only read later by whoever probes.
-	t.Proxy()
-	validateNetworks(ps, at.key("allow_networks"), t.AllowNetworks)
+	p.Proxy()
 }
 
 func (a *Account) validate(ps *problems, at path, preset *Preset) {
