@@ -54,6 +54,7 @@ type targetView struct {
 	Name, Environment string
 	Succeeded         int // pairs whose last run succeeded
 	Pairs             []pairView
+	Limits            []limitView // empty: nothing is known of them
 }
 
 // pairView is a pair on the index.
@@ -62,6 +63,7 @@ type pairView struct {
 	Outcome                  string // "pending": there is no run yet
 	ID, Summary, Age, Took   string // of the last run; empty: none
 	Running, Next            string
+	Held                     string     // until when a rate limit holds the next run back; empty: none does
 	Recent                   []markView // oldest first
 }
 
@@ -70,10 +72,22 @@ type markView struct{ ID, Outcome, Label string }
 
 func (s *server) index(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
+	var budgets []probe.Budget
+	if s.Budget != nil {
+		budgets = s.Budget()
+	}
+	problem := ""
+	if s.LedgerProblem != nil {
+		if err := s.LedgerProblem(); err != nil {
+			problem = err.Error()
+		}
+	}
 	var targets []targetView
 	for _, status := range s.Runner.Status() {
 		if n := len(targets); n == 0 || targets[n-1].Name != status.Target {
-			targets = append(targets, targetView{Name: status.Target, Environment: status.Environment})
+			targets = append(targets, targetView{
+				Name: status.Target, Environment: status.Environment, Limits: budget(budgets, status.Target, now),
+			})
 		}
 		t := &targets[len(targets)-1]
 		p := newPairView(&status, now)
@@ -84,9 +98,9 @@ func (s *server) index(w http.ResponseWriter, _ *http.Request) {
 	}
 	s.page(w, indexPage, struct {
 		frame
-		Now     string
-		Targets []targetView
-	}{s.frame("acme_exporter", ""), instant(now), targets})
+		Now, LedgerProblem string
+		Targets            []targetView
+	}{s.frame("acme_exporter", ""), instant(now), problem, targets})
 }
 
 func newPairView(status *probe.Status, now time.Time) pairView {
@@ -99,6 +113,9 @@ func newPairView(status *probe.Status, now time.Time) pairView {
 		if d := status.NextDue.Sub(now); d >= time.Second {
 			p.Next = "in " + brief(d)
 		}
+	}
+	if until, limit := heldUntil(status, now); !until.IsZero() {
+		p.Next, p.Held = "in "+brief(until.Sub(now)), instant(until)+" ("+limit+")"
 	}
 	if !status.Running.IsZero() {
 		p.Running = brief(max(0, now.Sub(status.Running)))
@@ -148,11 +165,12 @@ func (s *server) run(w http.ResponseWriter, req *http.Request) {
 		Started, Age, Took string
 		Older, Newer       string // IDs of the pair's runs; empty: none
 		FollowUps          []*probe.Result
+		Limit              []string
 		Waterfall          template.HTML
 	}{
 		s.frame(r.String()+" · acme_exporter", drawn.Style), r,
 		instant(r.Start), ago(r, time.Now()), took(r.Duration),
-		older, newer, followUps, drawn.Body,
+		older, newer, followUps, limitSaid(r), drawn.Body,
 	})
 }
 

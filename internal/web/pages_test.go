@@ -74,12 +74,14 @@ func TestIndexWithNothingConfigured(t *testing.T) {
 	}
 }
 
+// forbidden is what would be more than text on a page.
+var forbidden = regexp.MustCompile(`(?i)<script|<img|\sstyle=|<[^>]*\son\w+=|javascript:|url\(|<link|<iframe`)
+
 // TestPagesAreInert holds that what a CA says stays text, and that the policy
 // of each page allows its own style and nothing else.
 func TestPagesAreInert(t *testing.T) {
 	statuses := busy(time.Now())
 	h := New(options(&fakeRunner{statuses: statuses}))
-	forbidden := regexp.MustCompile(`(?i)<script|<img|\sstyle=|<[^>]*\son\w+=|javascript:|url\(|<link|<iframe`)
 	for _, path := range []string{"/", "/runs/r4", "/runs/s1"} {
 		w := get(t, h, path)
 		body := w.Body.String()

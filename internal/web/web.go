@@ -29,7 +29,8 @@ type Runner interface {
 	Result(id string) (*probe.Result, bool)
 }
 
-// Options say what is shown. All but Logger, TimeoutOffset and Version are needed.
+// Options say what is shown. All but Logger, Budget, LedgerProblem, TimeoutOffset
+// and Version are needed.
 type Options struct {
 	Logger  *slog.Logger // nil: nothing is logged
 	Runner  Runner
@@ -42,6 +43,12 @@ type Options struct {
 	Ready func() bool
 	// Reload loads the configuration; its error is shown to whoever asked for it.
 	Reload func(context.Context) error
+	// Budget returns what is left of the targets' rate limits, as of now: at most one
+	// for each target. Nil: nothing is shown of it.
+	Budget func() []probe.Budget
+	// LedgerProblem says why the ledger of rate limits cannot be used; nil, or an
+	// error of nil: it can.
+	LedgerProblem func() error
 	// TimeoutOffset is taken off a scrape's timeout, so that the answer is there
 	// before the scraper gives up.
 	TimeoutOffset time.Duration
