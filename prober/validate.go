@@ -75,6 +75,7 @@ func (r *run) drain(ctx context.Context, o *order, authzs []*acme.Authorization)
 	if err := r.deactivate(ctx, valid); err != nil {
 		return nil, err
 	}
+	r.current = probe.StepOrder
 	if _, err := r.take(probe.SpendOrder, o.names); err != nil {
 		return nil, err
 	}
