@@ -67,12 +67,6 @@ func Budget(ctx context.Context, common Common, o BudgetOptions) error {
 	return showBudget(common, cfg, o)
 }
 
-// nothingSpent is the store of a ledger that has nothing in it.
-type nothingSpent struct{}
-
-func (nothingSpent) Commit(...state.Change) error                 { return nil }
-func (nothingSpent) All(string, func(string, []byte) error) error { return nil }
-
 // openSpent opens the store in dir; nil: there is none, so nothing has been spent.
 func openSpent(dir string) (*state.Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, storeFile)); errors.Is(err, fs.ErrNotExist) {
@@ -89,13 +83,11 @@ func showBudget(common Common, cfg *config.Config, o BudgetOptions) (err error) 
 	case err != nil:
 		return fmt.Errorf("budget show: %w", err)
 	}
-	var store budget.Store = nothingSpent{}
 	if opened != nil {
-		store = opened
 		defer func() { err = errors.Join(err, opened.Close()) }()
 	}
 	now := time.Now()
-	book := budget.NewBook(store)
+	book := budget.NewBook(&store{open: opened})
 	if err := book.Load(now); err != nil {
 		return fmt.Errorf("budget show: no run spends a rate limit while this is so: %w", err)
 	}
@@ -214,7 +206,7 @@ func concerns(key budget.Key, target string, fixed map[string][]string) (what st
 		case key.ID == "":
 			return "", true
 		case len(names) == 0:
-			return "set " + key.ID, true
+			return "a set of names", true // of a pool, or once random: nobody knows it by its digest
 		case len(names) == 1:
 			return names[0], true
 		}
@@ -258,7 +250,7 @@ func (v *budgetView) text(w io.Writer) error {
 		}
 	}
 	for _, p := range v.Pools {
-		fmt.Fprintf(w, "  pool of %s: %d of %d sets, %d of them with a certificate that the next one renews\n", p.Module, p.Sets, p.Size, p.Issued)
+		fmt.Fprintf(w, "  pool of %s: %d of %d sets, %d of them had a certificate lately\n", p.Module, p.Sets, p.Size, p.Issued)
 	}
 	return nil
 }
