@@ -64,6 +64,43 @@ func TestExchangeCutOff(t *testing.T) {
 	}
 }
 
+// TestExchangeOverTCP holds what is said of a server whose answer over TCP is none.
+func TestExchangeOverTCP(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		answer func(w dns.ResponseWriter, q *dns.Msg)
+		want   string
+	}{
+		{"truncated", func(w dns.ResponseWriter, q *dns.Msg) {
+			m := new(dns.Msg).SetReply(q)
+			m.Truncated = true
+			_ = w.WriteMsg(m)
+		}, "its answer is truncated over TCP too"},
+		{"another question", func(w dns.ResponseWriter, q *dns.Msg) {
+			m := new(dns.Msg).SetReply(q)
+			m.Question[0].Name = "y.example."
+			_ = w.WriteMsg(m)
+		}, "it answered another question"},
+		{"unreadable", func(w dns.ResponseWriter, _ *dns.Msg) {
+			_, _ = w.Write([]byte("long enough, and no message at all"))
+		}, "its answer cannot be read: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+				if w.RemoteAddr().Network() == "udp" {
+					answerTXT(w, q)
+					return
+				}
+				test.answer(w, q)
+			})
+			m, err := long().Exchange(t.Context(), server, dnsclient.NewQuery("x.example", dns.TypeTXT))
+			if want := "name server " + server + ": " + test.want; err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got %v, %v, want %s", m, err, want)
+			}
+		})
+	}
+}
+
 // TestExchangePassesOver holds that packets that are no answer to the question do
 // not count, whoever sent them.
 func TestExchangePassesOver(t *testing.T) {

@@ -1,6 +1,7 @@
 package dnsclient_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -102,6 +103,58 @@ func TestZoneFails(t *testing.T) {
 		if _, err := long(serve(t, handler)).Zone(t.Context(), "x.probe.example"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
+	}
+}
+
+// TestZoneForeign holds what is taken of a resolver's answer: no zone that does not
+// hold the name, nor one that holds its alias, no servers of another zone, none twice, and not more than there is
+// room for.
+func TestZoneForeign(t *testing.T) {
+	resolver := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		add := func(rrs *[]dns.RR, format string, args ...any) {
+			rr, err := dns.NewRR(fmt.Sprintf(format, args...))
+			if err != nil {
+				t.Error(err)
+			}
+			*rrs = append(*rrs, rr)
+		}
+		switch name := q.Question[0].Name; q.Question[0].Qtype {
+		case dns.TypeSOA:
+			switch name {
+			case "www.x.probe.example.":
+				add(&m.Answer, "%s 60 IN CNAME www.example.", name)
+				add(&m.Ns, "example. 60 IN SOA a. b. 1 1 1 1 1") // of the zone behind the alias
+			case "x.probe.example.":
+				add(&m.Ns, "other.example. 60 IN SOA a. b. 1 1 1 1 1")
+			default:
+				add(&m.Ns, "probe.example. 60 IN SOA a. b. 1 1 1 1 1")
+			}
+		case dns.TypeNS:
+			add(&m.Answer, "other.example. 60 IN NS a.other.example.")
+			for i := range 100 {
+				add(&m.Answer, "probe.example. 60 IN NS ns%d.probe.example.", i/2)
+			}
+		case dns.TypeA:
+			for i := range 100 {
+				add(&m.Answer, "%s 60 IN A 192.0.2.%d", name, i)
+			}
+		}
+		if w.RemoteAddr().Network() == "udp" {
+			m.Truncate(1232)
+		}
+		_ = w.WriteMsg(m)
+	})
+	zone, err := long(resolver).Zone(t.Context(), "www.x.probe.example")
+	if err != nil || zone.Name != "probe.example" || len(zone.Servers) != 32 {
+		t.Fatalf("got %+v, %v", zone, err)
+	}
+	seen := map[string]bool{}
+	for _, s := range zone.Servers {
+		if seen[s.Name] || !strings.HasSuffix(s.Name, ".probe.example") || len(s.Addresses) != 16 {
+			t.Errorf("got %+v", s)
+		}
+		seen[s.Name] = true
 	}
 }
 

@@ -137,7 +137,17 @@ func TestUpdateUnsigned(t *testing.T) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
-	err := long().Update(t.Context(), serve(t, rcode(dns.RcodeRefused)), aKey(), anUpdate(1))
+	// Signed, and not for us.
+	err := long().Update(t.Context(), serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Opcode = dns.OpcodeQuery
+		m.SetTsig(keyName+".", dns.HmacSHA256, 300, time.Now().Unix())
+		_ = w.WriteMsg(m)
+	}), aKey(), anUpdate(1))
+	if err == nil || !strings.HasSuffix(err.Error(), "it answered something else than the update") {
+		t.Errorf("another answer: got %v", err)
+	}
+	err = long().Update(t.Context(), serve(t, rcode(dns.RcodeRefused)), aKey(), anUpdate(1))
 	if refusal, ok := errors.AsType[*dnsclient.UpdateError](err); !ok || refusal.Rcode != dns.RcodeRefused {
 		t.Errorf("unsigned refusal: got %v", err)
 	}
