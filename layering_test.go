@@ -32,12 +32,13 @@ var rooms = map[string][]string{
 	"internal/runner":    {"internal/probe", "config", "prober", "internal/verdict", "internal/state"},
 	"internal/web":       {"internal/probe", "config", "internal/waterfall"},
 	"internal/app": {
-		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/dnsclient",
-		"internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
+		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/controls",
+		"internal/dnsclient", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
 		"internal/waterfall", "internal/web",
 	},
-	"internal/online": {"internal/probe", "config", "internal/dnsclient"},
-	"internal/fakeca": {"internal/probe"},
+	"internal/online":   {"internal/probe", "config", "internal/dnsclient"},
+	"internal/controls": {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
+	"internal/fakeca":   {"internal/probe"},
 }
 
 // testRooms is what tests may import beyond that; all may have the fake CA.
