@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Probe:         metrics.Probe,
 		Config:        func() []byte { return e.config.Load().Redacted() },
 		Budget:        func() []probe.Budget { return e.Budgets(time.Now()) },
-		LedgerProblem: e.executor.book.Problem,
+		LedgerProblem: e.ledgerProblem,
 		Ready:         e.ready.Load,
 		Reload:        e.reload,
 		TimeoutOffset: o.TimeoutOffset,
@@ -228,7 +229,7 @@ func (e *exporter) apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if changed {
+	if changed || e.config.Load() == nil {
 		if err := e.restore(); err != nil {
 			return err
 		}
@@ -247,13 +248,19 @@ func (e *exporter) apply(cfg *config.Config) error {
 // restore takes up what the store has. What is damaged of it stops nobody: what
 // spends is denied without a ledger, and everything else goes on.
 func (e *exporter) restore() error {
-	if err := e.executor.book.Load(time.Now()); err != nil {
+	_ = e.executor.book.Load(time.Now()) // the ledger's problem from then on
+	if err := e.ledgerProblem(); err != nil {
 		e.logger.Error("Runs that spend the CAs' rate limits are denied; the others go on", "err", err)
 	}
 	if e.store.damaged() != nil {
 		return nil
 	}
 	return e.runner.Restore()
+}
+
+// ledgerProblem says why nothing that is limited is allowed; nil: it is.
+func (e *exporter) ledgerProblem() error {
+	return cmp.Or(e.store.damaged(), e.executor.book.Problem())
 }
 
 // Budgets implements metrics.Budget.
