@@ -14,6 +14,7 @@ type Purse struct {
 	book     *Book
 	pair     config.Pair
 	request  Request        // what the run's requests have in common, with the names that it ordered last
+	what     probe.Spending // all that was reserved
 	reserved []*Reservation // not settled yet
 }
 
@@ -53,18 +54,9 @@ func (p *Purse) Reserve(what probe.Spending, names []string) (ordered []string, 
 	if err != nil || d != nil {
 		return nil, d.rateLimit(), err
 	}
-	p.request.Names = slices.Clone(r.Names)
+	p.request.Names, p.what = slices.Clone(r.Names), p.what|what
 	p.reserved = append(p.reserved, res)
 	return r.Names, nil, nil
-}
-
-// Refused is told of an answer that says that we come too often.
-func (p *Purse) Refused(call *probe.Call) *probe.RateLimit {
-	limit := &probe.RateLimit{Refused: true}
-	if call.RetryAfter != nil {
-		limit.Until = time.Now().Add(*call.RetryAfter)
-	}
-	return limit
 }
 
 // Settle ends all that was reserved. A second Settle does nothing.

@@ -14,8 +14,8 @@ import (
 // After an error this process goes on with what is settled; only one that
 // starts later may take it for spent.
 func (l *Ledger) Settle(now time.Time, res *Reservation, o probe.Spent) error {
-	if res == nil {
-		return nil
+	if res == nil || len(res.charges) == 0 && !res.repeats {
+		return nil // there is nothing to settle
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
