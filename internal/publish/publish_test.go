@@ -66,6 +66,27 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestPublishChallengeZone holds that the zone of one name's challenges alone is
+// written to, and not taken for a part of the zone above.
+func TestPublishChallengeZone(t *testing.T) {
+	const zone = "_acme-challenge.www.corp.test"
+	w := newWorld(t)
+	above, primary := w.serving("corp.test", 1)[0], w.serving(zone, 1)[0]
+	p := w.publisher(w.updates(primary))
+	if located, err := p.Locate(t.Context(), zone); err != nil || located != zone {
+		t.Fatalf("got %q, %v", located, err)
+	}
+	if err := p.Publish(t.Context(), []probe.Record{{Name: zone, Value: value}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := primary.get(zone); !slices.Equal(got, []string{value}) {
+		t.Errorf("its server has %q", got)
+	}
+	if questions, updates := above.counts(); questions > 0 || updates > 0 {
+		t.Errorf("the server above got %d questions and %d updates", questions, updates)
+	}
+}
+
 // TestPublishWithoutRoute holds that an address counts for nothing to which this
 // machine has no way, beside one that it can reach.
 func TestPublishWithoutRoute(t *testing.T) {
