@@ -69,7 +69,7 @@ func TestHeld(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = s.RoundTrip(req) //nolint:bodyclose // there is no answer
+			_, err = s.RoundTrip(req)
 			held, ok := errors.AsType[*probe.HeldError](err)
 			if !ok || !held.Until.Equal(until) || !errors.Is(err, ErrPace) || len(s.Calls()) != 0 {
 				t.Errorf("%v, want it held back; %d calls", err, len(s.Calls()))

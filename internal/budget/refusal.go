@@ -126,20 +126,15 @@ func (p *Purse) keys(limit config.LimitName) []Key {
 	return p.request.Keys(limit)
 }
 
-// named returns those of the keys that the text names outside of URLs; all, if it
-// names none.
+// named returns those of the keys that the text names; all, if it names none. What
+// stands in a URL is not named.
 func named(keys []Key, text string) []Key {
 	words := map[string]bool{}
-	for _, field := range strings.Fields(text) {
-		if strings.Contains(field, "://") {
-			continue
-		}
-		for word := range strings.FieldsFuncSeq(strings.ToLower(field), func(r rune) bool {
-			return strings.ContainsRune(`"'()[]<>,;`, r)
-		}) {
-			words[word] = true // an address may end with a colon
-			words[strings.TrimPrefix(strings.TrimRight(word, ".:"), wildcardPrefix)] = true
-		}
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool {
+		return strings.ContainsRune(" \"'()[]<>,;", r) // a URL stays one word
+	}) {
+		words[word] = true // an address may end with a colon
+		words[strings.TrimPrefix(strings.TrimRight(word, ".:"), wildcardPrefix)] = true
 	}
 	var some []Key
 	for _, key := range keys {

@@ -241,7 +241,7 @@ func TestRefusedWithoutNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRefused(t, atProduction())
 		r.purse = r.book.Purse(r.cfg.pair(t, "issue"), false)
-		got := r.purse.Refused(refusedCall(probe.CallDeactivateAuthz, "authorization-failures-per-identifier-per-account", "", time.Minute))
+		got := r.purse.Refused(refusedCall(probe.CallDeactivateAuthz, "new-certificates-per-exact-set-of-identifiers", "", time.Minute))
 		if got.Limit != probe.LimitRequests || len(r.paused()) != 0 || r.held(t, probe.CallDeactivateAuthz).IsZero() {
 			t.Errorf("%+v, paused %v", got, r.paused())
 		}
