@@ -1,0 +1,131 @@
+package incident
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// TestPair plays the runs of one pair, a minute apart, and holds what becomes of
+// them. Letters: . success, C the CA's fault, X unreachable, U inconclusive, L
+// local, K the client's, S skipped.
+func TestPair(t *testing.T) {
+	for _, test := range []struct {
+		name, runs string
+		rules      Rules
+		want       string
+	}{
+		{name: "all well", runs: "....."},
+		{name: "one failure is none", runs: "..C.."},
+		{name: "confirmed", runs: "..CC", want: "validate down 2-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "unreachable confirms", runs: "..XC", want: "validate down 2-open unreachable failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "two successes close it", runs: "..CC..", want: "validate down 2-4 ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "one does not", runs: "..CC.", want: "validate down 2-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "a flap", runs: "..CC.C..", want: "validate down 2-6 ca failed=3 flaps=1 uncertainty=1m0s"},
+		{name: "an inconclusive flap", runs: "..CC.U..", want: "validate down 2-6 ca failed=3 flaps=1 uncertainty=1m0s"},
+		{name: "nothing counts between the successes", runs: "..CC.LKS.", want: "validate down 2-4 ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "nothing counts between failure and confirmation", runs: "..CLC", want: "validate down 2-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "a success between them", runs: "..C.C.C.C."},
+		{name: "inconclusive", runs: "..UUU", want: "validate down 2-open unknown failed=3 flaps=0 uncertainty=1m0s"},
+		{name: "two inconclusive ones are none", runs: "..UU..."},
+		{name: "three of five", runs: ".U.U.U", want: "validate down 1-open unknown failed=3 flaps=2 uncertainty=1m0s"},
+		{name: "three of six are none", runs: ".U..U.U"},
+		{name: "the inconclusive first one belongs to it", runs: "..UCC", want: "validate down 2-open ca failed=3 flaps=0 uncertainty=1m0s"},
+		{name: "a conclusive one does not confirm itself", runs: "..CUU"},
+		{name: "whose fault it is may be learnt late", runs: "..UUUC", want: "validate down 2-open ca failed=4 flaps=0 uncertainty=1m0s"},
+		{name: "local, client, skipped are no evidence", runs: "..LLLLKKKKSSSS"},
+		{name: "never seen up", runs: "CC", want: "validate down 0-open ca failed=2 flaps=0"},
+		{name: "too far apart", runs: "..C    C"},
+		{name: "and near enough", runs: "..C  C", want: "validate down 2-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "twice", runs: "..CC..CC..", want: "validate down 2-4 ca failed=2 flaps=0 uncertainty=1m0s\nvalidate down 6-8 ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "what closed it is not held against it", runs: "UUU..U.U.", want: "validate down 0-3 unknown failed=3 flaps=0"},
+		{name: "no confirmation", runs: ".C", rules: Rules{Confirmations: -1}, want: "validate down 1-open ca failed=1 flaps=0 uncertainty=1m0s"},
+		{name: "two confirmations", runs: ".CC.CCC", rules: Rules{Confirmations: 2}, want: "validate down 4-open ca failed=3 flaps=0 uncertainty=1m0s"},
+		{name: "three successes", runs: ".CC..", rules: Rules{Successes: 3}, want: "validate down 1-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "one success", runs: ".CC.", rules: Rules{Successes: 1}, want: "validate down 1-3 ca failed=2 flaps=0 uncertainty=1m0s"},
+		{name: "two of two", runs: ".U.UU", rules: Rules{Inconclusive: 2, InconclusiveOf: 2}, want: "validate down 3-open unknown failed=2 flaps=0 uncertainty=1m0s"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tr := New(Options{Rules: test.rules})
+			tr.Apply(begin, []Pair{pair("validate")})
+			play(tr, "validate", 0, test.runs)
+			if diff := cmp.Diff(test.want, brief(tr, Filter{Kind: probe.IncidentPair})); diff != "" {
+				t.Errorf("%s:\n%s", test.runs, diff)
+			}
+		})
+	}
+}
+
+// TestWants holds what the runner is asked to do after a run.
+func TestWants(t *testing.T) {
+	free := Wants{Confirm: true, Timeout: 5 * time.Second}
+	spends := Wants{Confirm: true, Within: time.Minute, Timeout: 20 * time.Second, Spends: true}
+	for _, test := range []struct {
+		runs         string
+		free, spends Wants
+	}{
+		{".", Wants{}, Wants{}},
+		{".C", free, spends},
+		{".X", free, spends},
+		{".U", Wants{}, Wants{}},
+		{".L", Wants{}, Wants{}},
+		{".S", Wants{}, Wants{}},
+		{".CU", Wants{}, Wants{}},
+		{".CUC", Wants{}, Wants{}}, // it is down now
+		{".CC", Wants{}, Wants{}},
+		{".CC.C", Wants{}, Wants{}}, // still down
+		{".CC..C", free, spends},
+	} {
+		tr := tracker(nil, pair("nonce"), pair("validate", spending))
+		if got := play(tr, "nonce", 0, test.runs); got != test.free {
+			t.Errorf("after %s of a free pair: %+v, want %+v", test.runs, got, test.free)
+		}
+		if got := play(tr, "validate", 0, test.runs); got != test.spends {
+			t.Errorf("after %s of a spending pair: %+v, want %+v", test.runs, got, test.spends)
+		}
+	}
+}
+
+// TestNotObserved holds what does not count: follow-ups, pairs that there are not,
+// and the same run again.
+func TestNotObserved(t *testing.T) {
+	tr := tracker(nil, pair("validate"))
+	play(tr, "validate", 0, "..")
+	before := shown(t, tr, at(time.Minute))
+	followUp := result("validate", at(2*time.Minute), caFault)
+	followUp.FollowUp = probe.FollowUpDeactivateAuthz
+	for _, r := range []*probe.Result{followUp, result("other", at(3*time.Minute), caFault), result("validate", at(time.Minute), caFault)} {
+		if wants := tr.Observe(r); wants != (Wants{}) {
+			t.Errorf("%s wants %+v", r.ID, wants)
+		}
+	}
+	if diff := cmp.Diff(before, shown(t, tr, at(time.Minute))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestClock holds that times of a pair do not go back when the clock does.
+func TestClock(t *testing.T) {
+	tr := tracker(nil, pair("validate"))
+	play(tr, "validate", 30*time.Minute, "..CC..")
+	play(tr, "validate", 0, "CCC..CC..")
+	list := tr.Incidents(Filter{Kind: probe.IncidentPair})
+	if n := len(list); n != 3 {
+		t.Fatalf("%d incidents, want 3", n)
+	}
+	slices.Reverse(list)
+	var before time.Time
+	for k, i := range list {
+		if i.Start.Before(before) || i.End.Before(i.Start) {
+			t.Errorf("incident %d is from %v to %v, the one before ended at %v", k, i.Start, i.End, before)
+		}
+		before = i.End
+	}
+	if first := list[0]; minutes(first.Start) != "32" || minutes(first.End) != "34" {
+		t.Errorf("the first is from %v to %v", first.Start, first.End)
+	}
+}
