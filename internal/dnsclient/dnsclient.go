@@ -65,8 +65,9 @@ func (c *Client) timeout() time.Duration {
 	return c.Timeout
 }
 
-// plain returns a name of the wire in lower case and without the final dot.
-func plain(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
+// Plain returns a name of the wire as names are compared: in lower case and without
+// the final dot.
+func Plain(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
 
 // beneath reports whether name is zone or a name beneath it, both plain.
 func beneath(name, zone string) bool {

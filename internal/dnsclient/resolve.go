@@ -43,7 +43,7 @@ func (c *Client) Resolve(ctx context.Context, name string, qtype uint16) (*dns.M
 		case err == nil:
 			said = append(said, fmt.Sprintf("resolver %s: %s", server, dns.RcodeToString[answer.Rcode]))
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("cannot resolve %s %s: %w", plain(name), dns.Type(qtype), err)
+			return nil, fmt.Errorf("cannot resolve %s %s: %w", Plain(name), dns.Type(qtype), err)
 		default:
 			if errors.Is(err, ErrNoAnswer) {
 				c.passOver(server)
@@ -51,7 +51,7 @@ func (c *Client) Resolve(ctx context.Context, name string, qtype uint16) (*dns.M
 			said = append(said, "resolver: "+err.Error())
 		}
 	}
-	return nil, fmt.Errorf("cannot resolve %s %s: %s", plain(name), dns.Type(qtype), strings.Join(said, "; "))
+	return nil, fmt.Errorf("cannot resolve %s %s: %s", Plain(name), dns.Type(qtype), strings.Join(said, "; "))
 }
 
 // inTurn returns the resolvers in the order in which they are asked.
@@ -84,7 +84,7 @@ func (c *Client) passOver(server string) {
 // addresses, all as the resolvers say. It asks them for name itself: that name does
 // not exist is then known to their caches for a while.
 func (c *Client) Zone(ctx context.Context, name string) (Zone, error) {
-	apex, err := c.apex(ctx, plain(name))
+	apex, err := c.apex(ctx, Plain(name))
 	if err != nil {
 		return Zone{}, err
 	}
@@ -94,8 +94,8 @@ func (c *Client) Zone(ctx context.Context, name string) (Zone, error) {
 	}
 	zone := Zone{Name: apex}
 	for _, rr := range answer.Answer {
-		if ns, ok := rr.(*dns.NS); ok && plain(ns.Hdr.Name) == apex {
-			zone.Servers = append(zone.Servers, Server{Name: plain(ns.Ns)})
+		if ns, ok := rr.(*dns.NS); ok && Plain(ns.Hdr.Name) == apex {
+			zone.Servers = append(zone.Servers, Server{Name: Plain(ns.Ns)})
 		}
 	}
 	if len(zone.Servers) == 0 {
@@ -126,8 +126,8 @@ func (c *Client) apex(ctx context.Context, name string) (string, error) {
 		alias := slices.ContainsFunc(answer.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeSOA })
 		for _, rr := range slices.Concat(answer.Answer, answer.Ns) {
 			soa, ok := rr.(*dns.SOA)
-			if ok && !alias && beneath(at, plain(soa.Hdr.Name)) {
-				return plain(soa.Hdr.Name), nil
+			if ok && !alias && beneath(at, Plain(soa.Hdr.Name)) {
+				return Plain(soa.Hdr.Name), nil
 			}
 		}
 		if at == "" {

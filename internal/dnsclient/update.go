@@ -100,7 +100,7 @@ func (c *Client) update(ctx context.Context, server string, key Key, q *dns.Msg,
 	if m.Rcode != dns.RcodeSuccess {
 		// Errors may be unsigned (RFC 8945 §5.3.2). A forged one could do no more than
 		// to cut the connection can.
-		refusal := &UpdateError{Server: server, Zone: plain(q.Question[0].Name), Rcode: m.Rcode}
+		refusal := &UpdateError{Server: server, Zone: Plain(q.Question[0].Name), Rcode: m.Rcode}
 		if tsig != nil {
 			refusal.TSIGError, refusal.Skew = int(tsig.Error), skew(tsig)
 		}

@@ -75,7 +75,7 @@ func (c *checker) askServers(ctx context.Context, zone dnsclient.Zone, name stri
 func addresses(rrs []dns.RR, owner string) []netip.Addr {
 	var list []netip.Addr
 	for _, rr := range rrs {
-		if owner != "" && canonical(rr.Header().Name) != owner {
+		if owner != "" && dnsclient.Plain(rr.Header().Name) != owner {
 			continue
 		}
 		var ip netip.Addr
@@ -91,9 +91,6 @@ func addresses(rrs []dns.RR, owner string) []netip.Addr {
 	}
 	return list
 }
-
-// canonical returns a name as it is compared: lower case, without the final dot.
-func canonical(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
 
 // hostRecords returns the records that give name the addresses; of a host whose
 // addresses are not known, what is to be filled in.

@@ -148,8 +148,8 @@ func (c *checker) refer(ctx context.Context, t *topic, zone, above string) (refe
 func nameservers(m *dns.Msg, zone string) []string {
 	var names []string
 	for _, rr := range append(slices.Clone(m.Answer), m.Ns...) {
-		if ns, ok := rr.(*dns.NS); ok && canonical(ns.Hdr.Name) == zone {
-			names = append(names, canonical(ns.Ns))
+		if ns, ok := rr.(*dns.NS); ok && dnsclient.Plain(ns.Hdr.Name) == zone {
+			names = append(names, dnsclient.Plain(ns.Ns))
 		}
 	}
 	return names

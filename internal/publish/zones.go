@@ -158,24 +158,21 @@ func (p *Publisher) ask(ctx context.Context, a netip.Addr, name string, qtype ui
 	}
 	r := reply{rcode: m.Rcode, authoritative: m.Authoritative}
 	for _, rr := range m.Answer {
-		if plain(rr.Header().Name) != name {
+		if dnsclient.Plain(rr.Header().Name) != name {
 			continue // further along a chain of aliases
 		}
 		switch rr := rr.(type) {
 		case *dns.TXT:
 			r.values = append(r.values, dnsclient.Text(rr))
 		case *dns.CNAME:
-			r.alias = plain(rr.Target)
+			r.alias = dnsclient.Plain(rr.Target)
 		}
 	}
 	for _, rr := range m.Ns {
-		owner := plain(rr.Header().Name)
+		owner := dnsclient.Plain(rr.Header().Name)
 		if rr.Header().Rrtype == dns.TypeNS && !m.Authoritative && (name == owner || strings.HasSuffix(name, "."+owner)) {
 			r.referral = owner
 		}
 	}
 	return r, nil
 }
-
-// plain returns a name of the wire in lower case and without the final dot.
-func plain(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
