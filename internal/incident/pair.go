@@ -50,7 +50,7 @@ type recent struct {
 
 // observe takes in a run of the pair; open is its open incident, nil: none. It
 // returns the incident as it is now, if it is a new one or has changed, and the
-// time for which the run says how the pair is, empty if it does not. It changes
+// time of which the run says how the pair is, empty if it does not. It changes
 // nothing that open points to.
 func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident) (*probe.Incident, probe.Interval) {
 	start := later(plain(r.Start), p.LastRun)
@@ -87,7 +87,7 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 		return nil, probe.Interval{} // a failure that may yet be refuted
 	}
 	p.Seen = end
-	return changed, probe.Interval{Start: from, End: end.Add(p.window())}
+	return changed, probe.Interval{Start: from, End: later(end, from.Add(1))}
 }
 
 // plain returns t without what would be lost when it is stored.

@@ -119,4 +119,3 @@ func (t *Tracker) read() (*model, error) {
 	)
 	return m, err
 }
-

@@ -32,12 +32,14 @@ type targetRecord struct {
 	Degraded time.Duration `json:"degraded_ns"`
 }
 
-// saw adds a time of which the condition is known.
-func (t *targetRecord) saw(i probe.Interval) {
-	if !i.Start.Before(i.End) {
-		return
+// saw adds a time of which the condition is known, and for how long after it that
+// will be so: the last one to look decides.
+func (t *targetRecord) saw(i probe.Interval, foreseen time.Duration) {
+	known := slices.Clone(t.Known)
+	if n := len(known); n > 0 && known[n-1].End.After(i.End) {
+		known[n-1].End = later(i.End, known[n-1].Start)
 	}
-	known := union(append(slices.Clone(t.Known), i)...)
+	known = union(append(known, probe.Interval{Start: i.Start, End: i.End.Add(foreseen)})...)
 	old := i.End.Add(-historyAge)
 	t.Known = slices.DeleteFunc(known, func(k probe.Interval) bool { return !k.End.After(old) })
 	if n := len(t.Known) - maxKnown; n > 0 {
