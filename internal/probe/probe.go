@@ -102,6 +102,9 @@ type Facts struct {
 	API         *APICertificate `json:"api_certificate,omitempty"` // nil: no TLS handshake got that far
 	FollowUps   []FollowUp      `json:"follow_ups,omitempty"`      // still to be done when the run ended
 	RateLimit   *RateLimit      `json:"rate_limit,omitempty"`      // that ended the run; nil: none did
+	Lookups     []Lookup        `json:"lookups,omitempty"`         // of our own names, after a validation failed
+	// Account is the URL of the account that signed (RFC 8555 §6.2); empty: none did.
+	Account string `json:"account,omitempty"`
 }
 
 // Step is a part of a run. A step that was begun and not finished is recorded

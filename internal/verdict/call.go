@@ -70,7 +70,7 @@ func edge(status int) probe.Reason {
 func (e *evidence) judgeLimit(status int, problem string) (found finding, ok bool) {
 	limit := e.facts.RateLimit
 	switch {
-	case status == http.StatusServiceUnavailable && problem == typeRateLimited && e.paced:
+	case status == http.StatusServiceUnavailable && problem == typeRateLimited && e.context.Paced:
 		// We did not: the CA has too little for everybody.
 		return finding{reason: Throttled, fault: probe.FaultCA}, true
 	case status == http.StatusServiceUnavailable && problem == typeRateLimited:

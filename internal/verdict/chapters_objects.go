@@ -1,19 +1,19 @@
 package verdict
 
 var validations = []ReasonDoc{
-	failure(ValidationDNS, unknown, "the validation failed in DNS",
+	failure(ValidationDNS, byValidation, "the validation failed in DNS",
 		"A problem `dns` in the challenge: no such name, SERVFAIL, or “query timed out”.",
 		"Ours if the delegation or our name server is wrong; the CA's if its resolvers are down.",
 		"Resolve the name through two public resolvers; check NS and glue of the probe zone. Where the step publication passed, every name server had the record: look at DNSSEC and at the way to those servers."),
-	failure(ValidationConnection, unknown, "the CA's validators could not connect to us",
+	failure(ValidationConnection, byValidation, "the CA's validators could not connect to us",
 		"A problem `connection` in the challenge.",
 		"Mostly ours: port closed, wrong address, firewall.",
 		"Check that the responder is reached from the internet: on port 80 for http-01, on port 443 for tls-alpn-01."),
-	failure(ValidationTLS, unknown, "the CA's validators failed in the TLS handshake with us",
+	failure(ValidationTLS, byValidation, "the CA's validators failed in the TLS handshake with us",
 		"A problem `tls` in the challenge.",
 		"Mostly ours.",
 		"Check what stands before the responder."),
-	failure(ValidationUnauthorized, unknown, "the CA's validators did not find the right answer",
+	failure(ValidationUnauthorized, byValidation, "the CA's validators did not find the right answer",
 		"A problem `unauthorized` or `incorrectResponse` in the challenge.",
 		"Ours if another server answers for the name or the record is old; the CA's if the visits show the right answers.",
 		"Look at the visits of the run: what was asked, and what was told. Where there are none, because the record is elsewhere, look for other records of the same name."),
@@ -24,7 +24,7 @@ var validations = []ReasonDoc{
 }
 
 var endings = []ReasonDoc{
-	failure(ValidationTimeout, unknown, "the validation did not come to an end",
+	failure(ValidationTimeout, byValidation, "the validation did not come to an end",
 		"The authorization stayed pending until the run's time was over, or the challenge was not answered by a CA that validates meanwhile.",
 		"The CA's if its validation is stuck, ours if it waits for our responder.",
 		"Look at the visits of the run. If it ends later, raise the module's `timeout`."),
@@ -78,19 +78,19 @@ var clients = []ReasonDoc{
 }
 
 var rejections = []ReasonDoc{
-	failure(RejectedMalformed, unknown, "the CA says that the request is malformed",
+	failure(RejectedMalformed, unknownOrCA, "the CA says that the request is malformed",
 		"`malformed`.",
 		"The exporter's defect, or a CA in trouble.",
 		"If it worked with the same version before, the CA is to be suspected."),
-	failure(RejectedBadPublicKey, unknown, "the CA rejects the public key",
+	failure(RejectedBadPublicKey, unknownOrCA, "the CA rejects the public key",
 		"`badPublicKey`.",
 		"The account key's, or a CA in trouble.",
 		"If it worked with the same key before, the CA is to be suspected."),
-	failure(RejectedBadCSR, unknown, "the CA rejects the certificate request",
+	failure(RejectedBadCSR, unknownOrCA, "the CA rejects the certificate request",
 		"`badCSR`.",
 		"The exporter's defect, the CA's policy, or a CA in trouble.",
 		"If it worked before, the CA is to be suspected; else read its policy on keys and names."),
-	failure(RejectedBadSignatureAlgorithm, unknown, "the CA rejects the signature algorithm",
+	failure(RejectedBadSignatureAlgorithm, unknownOrCA, "the CA rejects the signature algorithm",
 		"`badSignatureAlgorithm`.",
 		"The CA's policy on account keys, or a CA in trouble.",
 		"If it worked before, the CA is to be suspected."),

@@ -9,6 +9,7 @@ package verdict
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
@@ -18,9 +19,22 @@ type Context struct {
 	Prober probe.Prober // names the run in the summary; empty: it is not named
 	// FollowUp names a run that follows up another one, instead; empty: it does not.
 	FollowUp probe.FollowUpKind
+	// Start is when the run began by our own clock; zero: not known.
+	Start time.Time
 	// Paced says that our requests to the target are kept below half of what it
 	// publishes.
 	Paced bool
+	// Controls are what was asked because the CA was not reached; nil: nothing was,
+	// or there are none.
+	Controls []probe.Control
+	// Worked says that the same run has succeeded within a day, with the same
+	// configuration, binary and account; Again, that the run before this one, with
+	// another key for its certificate, has failed for the reason given there.
+	Worked bool
+	Again  probe.Reason
+	// ServedElsewhere says that another CA has lately validated names by the same
+	// kind of challenge at our responders.
+	ServedElsewhere bool
 }
 
 // name is what the summary calls the run; empty: nothing.
@@ -39,9 +53,12 @@ func Judge(f *probe.Facts, c Context) probe.Verdict {
 	if f.Failure == nil {
 		return probe.Verdict{Outcome: probe.OutcomeSuccess, Summary: passed(f, c)}
 	}
-	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), paced: c.Paced}
+	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), context: &c}
 	found := e.judge()
 	doc := docs[found.reason]
+	if found.fault == probe.FaultNone {
+		found.fault = e.whose(found.reason)
+	}
 	v := probe.Verdict{Outcome: doc.Outcome, Stage: e.stage(), Reason: found.reason}
 	if v.Outcome == probe.OutcomeFailure {
 		v.Fault = found.fault
@@ -58,7 +75,7 @@ type evidence struct {
 	facts   *probe.Facts
 	failure *probe.Failure
 	call    *probe.Call // nil: none
-	paced   bool
+	context *Context
 }
 
 func failedCall(f *probe.Facts) *probe.Call {

@@ -1,0 +1,165 @@
+package verdict
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// maxSkew is by how much our clock may differ from the CA's. RFC 9110 §10.1.1 has
+// Date to the second, and the answer was on its way.
+const maxSkew = 30 * time.Second
+
+// Unreached reports whether the CA, as far as f tells, was not reached or gave no
+// whole answer, so that controls have to say whether our own line works.
+func Unreached(f *probe.Facts) bool {
+	if f.Failure == nil {
+		return false
+	}
+	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), context: new(Context)}
+	found := e.judge()
+	return found.fault == probe.FaultNone && unreached[found.reason]
+}
+
+// unreached are the reasons that say that the way to the CA, or our end of it, may
+// be what is broken.
+var unreached = map[probe.Reason]bool{
+	DNSNotFound: true, DNSTimeout: true, DNSFailed: true,
+	ConnectRefused: true, ConnectTimeout: true, ConnectUnreachable: true, ConnectFailed: true,
+	TLSTimeout: true, TLSFailed: true,
+	NoAnswerTimeout: true, NoAnswerClosed: true, NoAnswerFailed: true,
+	BodyTimeout: true, BodyClosed: true, BodyFailed: true,
+}
+
+// validating are the reasons that the CA's validators have not found what they
+// were to find, by the CA's word.
+var validating = map[probe.Reason]bool{
+	ValidationDNS: true, ValidationConnection: true, ValidationTLS: true,
+	ValidationUnauthorized: true, ValidationTimeout: true,
+}
+
+// rejecting are the reasons that are the client's in a right world, and the CA's
+// where they come from one minute to the next.
+var rejecting = map[probe.Reason]bool{
+	RejectedMalformed: true, RejectedBadPublicKey: true, RejectedBadCSR: true, RejectedBadSignatureAlgorithm: true,
+}
+
+// whose asks those who can tell more than the answer does; FaultNone: the usual
+// one's.
+func (e *evidence) whose(reason probe.Reason) probe.Fault {
+	switch {
+	case unreached[reason]:
+		return e.byControls()
+	case validating[reason]:
+		return e.byValidation(reason)
+	case rejecting[reason] && e.context.Worked && e.context.Again == reason:
+		// One key may be unlucky; two are not, where many were right before.
+		return probe.FaultCA
+	case reason == CertificateValidity && e.skewed():
+		return probe.FaultLocal
+	}
+	return probe.FaultNone
+}
+
+// byControls asks those whom we ought to reach as well.
+func (e *evidence) byControls() probe.Fault {
+	if len(e.context.Controls) == 0 {
+		return probe.FaultNone
+	}
+	if slices.ContainsFunc(e.context.Controls, func(c probe.Control) bool { return c.Alive }) {
+		return probe.FaultUnreachable
+	}
+	return probe.FaultLocal
+}
+
+// byValidation asks the responders who came and what they were told, resolvers
+// whether the world sees our names, and other CAs whether theirs do.
+func (e *evidence) byValidation(reason probe.Reason) probe.Fault {
+	visited, answered := e.visits()
+	switch {
+	case visited && !answered:
+		return probe.FaultLocal
+	case visited && e.partial():
+		// The others were not let through, on their side or on the way to ours.
+		return e.byOthers()
+	case visited:
+		return probe.FaultCA // they were told what they had to be told
+	}
+	found, missing := e.lookups()
+	switch {
+	case found && reason == ValidationDNS:
+		return probe.FaultCA // the world resolves it
+	case missing && !found:
+		return probe.FaultClient
+	}
+	return e.byOthers()
+}
+
+// byOthers takes it for the CA's if another CA gets through to us.
+func (e *evidence) byOthers() probe.Fault {
+	if e.context.ServedElsewhere {
+		return probe.FaultCA
+	}
+	return probe.FaultNone
+}
+
+// decisive is what a validator asks to have the challenge's answer. That somebody
+// asks for CAA records, or where a name lives, does not show that he gets it.
+var decisive = map[probe.ChallengeType]string{
+	probe.HTTP01: "GET", probe.TLSALPN01: "acme-tls/1",
+	probe.DNS01: "TXT", probe.DNSAccount01: "TXT", probe.DNSPersist01: "TXT",
+}
+
+// visits says whether validators came for the answer to the challenge that failed,
+// and whether they got it.
+func (e *evidence) visits() (visited, answered bool) {
+	name := strings.TrimPrefix(e.failure.Identifier, "*.")
+	for i := range e.facts.Visits {
+		v := &e.facts.Visits[i]
+		if v.Asked != decisive[v.Challenge] || name != "" && v.Identifier != "" && v.Identifier != name {
+			continue
+		}
+		visited = true
+		answered = answered || v.OK
+	}
+	return visited, answered
+}
+
+// partial reports whether the CA says that only some of its perspectives have
+// failed.
+func (e *evidence) partial() bool {
+	p := e.failure.Problem
+	return p != nil && strings.Contains(strings.ToLower(p.Detail), "secondary validation")
+}
+
+// lookups says whether resolvers see what the validators were to find, and whether
+// any of them was told that it is not there.
+func (e *evidence) lookups() (found, missing bool) {
+	for _, l := range e.facts.Lookups {
+		found = found || l.Found
+		missing = missing || !l.Found && !l.Silent
+	}
+	return found, missing
+}
+
+// skewed reports whether our clock is off by the CA's, which all answers of the run
+// that tell the time agree on.
+func (e *evidence) skewed() bool {
+	if e.context.Start.IsZero() {
+		return false
+	}
+	told := false
+	for i := range e.facts.Calls {
+		c := &e.facts.Calls[i]
+		if c.Date.IsZero() {
+			continue
+		}
+		if c.Date.Sub(e.context.Start.Add(c.End)).Abs() <= maxSkew {
+			return false
+		}
+		told = true
+	}
+	return told
+}
