@@ -51,8 +51,8 @@ func spend(t *testing.T, book *budget.Book, pair config.Pair, what probe.Spendin
 func issued(names []string) probe.Spent { return probe.Spent{Issued: true, Valid: names} }
 
 // spentAt makes a state directory beside file in which the pairs of production have
-// spent something, and a name is paused for the accounts, and returns it.
-func spentAt(t *testing.T, file, accounts string) string {
+// spent something, and returns it.
+func spentAt(t *testing.T, file string, pauseOthers bool) string {
 	t.Helper()
 	cfg, err := config.Load(file)
 	if err != nil {
@@ -80,10 +80,16 @@ func spentAt(t *testing.T, file, accounts string) string {
 	if err := ledger.Load(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	paused := budget.Request{CA: issue.Target.DirectoryURL, Names: []string{"kq2mfz6vaxw4cjt3oyln.fra.acme-probe.example"}}
-	for account := range strings.FieldsSeq(accounts) {
-		paused.Account = account
-		if err := ledger.Pause(time.Now(), paused.Keys(config.LimitConsecutiveFailures)[0], time.Time{}); err != nil {
+	paused := budget.Request{CA: issue.Target.DirectoryURL, Account: "letsencrypt", Names: []string{"kq2mfz6vaxw4cjt3oyln.fra.acme-probe.example"}}
+	// What another account has paused is nothing to this target.
+	others := paused
+	others.Account = "letsencrypt-2"
+	keys := paused.Keys(config.LimitConsecutiveFailures)
+	if pauseOthers {
+		keys = append(keys, append(others.Keys(config.LimitConsecutiveFailures), others.Keys(config.LimitNewOrders)...)...)
+	}
+	for _, key := range keys {
+		if err := ledger.Pause(time.Now(), key, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,7 +103,7 @@ func spentAt(t *testing.T, file, accounts string) string {
 // what they print, but for the times.
 func TestDocumentedBudget(t *testing.T) {
 	file := write(t, production)
-	dir := spentAt(t, file, "letsencrypt")
+	dir := spentAt(t, file, false)
 	data, err := os.ReadFile("../../docs/rate-limits.md")
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +137,7 @@ func indented(text string) string {
 // TestBudgetView holds what programs read, and whose share the limits are shown by.
 func TestBudgetView(t *testing.T) {
 	file := write(t, production)
-	dir := spentAt(t, file, "letsencrypt letsencrypt-2") // the other one is nothing to us
+	dir := spentAt(t, file, true)
 	show := func(file string) budgetView {
 		t.Helper()
 		var stdout bytes.Buffer
@@ -191,7 +197,7 @@ func TestBudgetView(t *testing.T) {
 // nothing is forgotten then.
 func TestBudgetResetInterrupted(t *testing.T) {
 	file := write(t, production)
-	common := Common{ConfigFile: file, StateDir: spentAt(t, file, "letsencrypt"), Stdout: io.Discard, Stderr: io.Discard}
+	common := Common{ConfigFile: file, StateDir: spentAt(t, file, false), Stdout: io.Discard, Stderr: io.Discard}
 	silent, w := io.Pipe()
 	defer w.Close()
 	ctx, cancel := context.WithCancel(t.Context())
