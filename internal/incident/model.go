@@ -89,7 +89,7 @@ func (c *change) observe(r *probe.Result) (confirm bool) {
 	part, seen := p.observe(r, c.rules, c.incident(p.Open))
 	c.pairs[r.Pair] = &p
 	if t := *c.target(r.Target); seen.Start.Before(seen.End) {
-		t.saw(seen, c.foreseen(&p))
+		t.saw(seen, c.foreseen(&p), p.Interval > 0)
 		c.targets[r.Target] = &t
 	}
 	if part != nil {
@@ -104,22 +104,13 @@ func (c *change) observe(r *probe.Result) (confirm bool) {
 // foreseen is how long after a run of p its target is known: as long as the pair
 // that ticks fastest has for its next runs, among those that have lately seen
 // anything. A slow pair that passed just before our own line broke does not vouch
-// for the target until its next run.
+// for the target until its next run. One that does not tick vouches for itself.
 func (c *change) foreseen(p *pairRecord) time.Duration {
-	least := time.Duration(0)
+	least := p.window()
 	for name, q := range c.of.pairs {
-		if name == p.Pair.Pair {
-			q = p
+		if name.Target == p.Target && q.Interval > 0 && p.Interval > 0 && !q.Seen.Before(p.Seen.Add(-p.window())) {
+			least = min(least, q.window())
 		}
-		if q.Target != p.Target || q.Interval == 0 || q.Seen.IsZero() || q.Seen.Before(p.Seen.Add(-p.window())) {
-			continue
-		}
-		if least == 0 || q.window() < least {
-			least = q.window()
-		}
-	}
-	if least == 0 {
-		return p.window()
 	}
 	return least
 }

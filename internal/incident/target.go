@@ -33,10 +33,10 @@ type targetRecord struct {
 }
 
 // saw adds a time of which the condition is known, and for how long after it that
-// will be so: the last one to look decides.
-func (t *targetRecord) saw(i probe.Interval, foreseen time.Duration) {
+// will be so. decides: what was foreseen before does not hold any more.
+func (t *targetRecord) saw(i probe.Interval, foreseen time.Duration, decides bool) {
 	known := slices.Clone(t.Known)
-	if n := len(known); n > 0 && known[n-1].End.After(i.End) {
+	if n := len(known); decides && n > 0 && known[n-1].End.After(i.End) {
 		known[n-1].End = later(i.End, known[n-1].Start)
 	}
 	known = union(append(known, probe.Interval{Start: i.Start, End: i.End.Add(foreseen)})...)
