@@ -69,6 +69,12 @@ func (p *Pair) FixedNames() []string {
 	return nil
 }
 
+// Challenge is the one that the pair's runs solve; empty: none.
+func (p *Pair) Challenge() probe.ChallengeType {
+	challenge, _ := p.Module.solves()
+	return challenge
+}
+
 // Lookup returns the pair that somebody asks for by name; its error lists those
 // that are configured.
 func (c *Config) Lookup(target, module string) (Pair, error) {

@@ -61,6 +61,7 @@ const (
 	TriggerTick     Trigger = "tick"      // the schedule
 	TriggerScrape   Trigger = "scrape"    // GET /probe
 	TriggerCommand  Trigger = "command"   // acme_exporter probe
+	TriggerConfirm  Trigger = "confirm"   // a failure is to be confirmed, or not
 	TriggerFollowUp Trigger = "follow_up" // a side effect to be undone or watched
 )
 

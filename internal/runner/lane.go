@@ -38,6 +38,10 @@ type generation struct {
 	success *probe.Result
 	// recent are the last Results, newest first, last among them.
 	recent []*probe.Result
+	// worked is when this process last saw a success start, and account whose it was;
+	// zero: never.
+	worked  time.Time
+	account string
 }
 
 // run is one run, wanted, in flight or over.
@@ -96,6 +100,7 @@ func (g *generation) add(res *probe.Result) {
 		g.last = res
 		if res.Verdict.Success() {
 			g.success = res
+			g.worked, g.account = res.Start, res.Account
 		}
 	}
 	g.recent = slices.Insert(g.recent, 0, res)

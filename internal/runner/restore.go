@@ -116,6 +116,7 @@ func (r *Runner) adopt() (restored []*probe.Result, unused []string) {
 				restored = append(restored, k.Success)
 			}
 			l.gen.add(res)
+			l.gen.worked = time.Time{} // by another binary, for all we know
 			restored = append(restored, res)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
-	"github.com/acme-exporter/acme_exporter/internal/verdict"
 )
 
 // The buckets of the store. Results are beneath "target/module", follow-ups
@@ -34,9 +33,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	res.Facts = r.call(ctx, ru)
 	res.Duration = time.Since(ru.start)
 	res.Facts.FollowUps = r.added(ru)
-	res.Verdict = verdict.Judge(&res.Facts, verdict.Context{
-		Prober: res.Prober, FollowUp: res.FollowUp, Paced: len(ru.pair.Target.RequestRates()) > 0,
-	})
+	r.judge(ctx, ru, res)
 
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.
@@ -51,11 +48,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 
 // call executes the run under its own timeout.
 func (r *Runner) call(ctx context.Context, ru *run) (facts probe.Facts) {
-	timeout := ru.pair.Timeout
-	if ru.item != nil {
-		timeout = min(timeout, followUpTimeout)
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, ru.timeout())
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
@@ -87,8 +80,14 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	}
 	r.mu.Unlock()
 	if valid {
+		confirm := ru.item == nil && r.incidents != nil && r.incidents(res)
 		for _, o := range r.observers {
 			o.Observe(res)
+		}
+		if confirm {
+			r.mu.Lock()
+			r.confirm(ru)
+			r.mu.Unlock()
 		}
 	}
 	ru.result = res

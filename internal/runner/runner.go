@@ -7,6 +7,8 @@
 //	after the last start; it never waits past its own deadline; and nothing but
 //	the module's timeout or the end of the grace period cancels a run.
 //
+// One run more is started at once where a failure has to be confirmed.
+//
 // Beside it, runs and follow-ups of a target that have fixed names in common take
 // turns: the wait is before the run's start, and in no duration.
 //
@@ -65,6 +67,13 @@ type Options struct {
 	// NoResults leaves the Results in the Store as they are: those of a process
 	// that runs one pair once would take the place of the exporter's own.
 	NoResults bool
+	// Incidents is told of each run that is no follow-up, before the observers, and
+	// says whether another one is to confirm it at once, beside the timeline and the
+	// least interval; nil: none is.
+	Incidents func(*probe.Result) (confirm bool)
+	// Controls asks others than the target, which was not reached; nil: there are
+	// none.
+	Controls func(ctx context.Context, target string) []probe.Control
 	// Observers are told in their order.
 	Observers []Observer
 	// GracePeriod is how long runs may go on after the stop has begun; 0: 25 s,
@@ -129,6 +138,8 @@ type Runner struct {
 	store     Store // nil: none
 	noResults bool
 	observers []Observer
+	incidents func(*probe.Result) bool
+	controls  func(context.Context, string) []probe.Control
 	grace     time.Duration
 	seed      string
 
@@ -171,6 +182,8 @@ func New(o Options) *Runner {
 		store:     o.Store,
 		noResults: o.NoResults,
 		observers: slices.Clone(o.Observers),
+		incidents: o.Incidents,
+		controls:  o.Controls,
 		grace:     o.GracePeriod,
 		seed:      o.Seed,
 		storeLog:  rate.Sometimes{First: 1, Interval: time.Minute},

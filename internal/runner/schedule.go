@@ -128,9 +128,13 @@ func (r *Runner) startable(l *lane, now time.Time) *run {
 	if ru := l.wanted; ru != nil {
 		l.wanted = nil
 		ru.gen = l.gen
-		l.asked, l.floor = ru.asked, now
-		if ru.trigger == probe.TriggerTick && now.Sub(ru.asked) < jitter {
+		l.asked = ru.asked
+		switch {
+		case ru.trigger == probe.TriggerConfirm: // beside the others
+		case ru.trigger == probe.TriggerTick && now.Sub(ru.asked) < jitter:
 			l.floor = ru.asked
+		default:
+			l.floor = now
 		}
 		return ru.begin(l, now)
 	}

@@ -148,6 +148,8 @@ func trigger(t probe.Trigger) string {
 		return "by a scrape"
 	case probe.TriggerCommand:
 		return "by command"
+	case probe.TriggerConfirm:
+		return "to confirm a failure"
 	case probe.TriggerFollowUp:
 		return "as follow-up"
 	}
