@@ -65,9 +65,16 @@ func (r *run) leave(f probe.FollowUp, life time.Duration) (id string, err error)
 func (r *run) settle(promises []promise) {
 	for _, p := range promises {
 		open := slices.ContainsFunc(p.tasks, func(t *task) bool { return t.heard && !t.dead })
-		if !open && r.FollowUps.Drop(p.id) == nil {
-			r.facts.FollowUps = slices.DeleteFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == p.id })
+		if !open {
+			r.forget(p.id)
 		}
+	}
+}
+
+// forget drops a follow-up of this run: its side effect cannot have happened.
+func (r *run) forget(id string) {
+	if r.FollowUps.Drop(id) == nil {
+		r.facts.FollowUps = slices.DeleteFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == id })
 	}
 }
 

@@ -32,13 +32,20 @@ func (r *run) publish(ctx context.Context, tasks []*task) error {
 			return nil // every alias leads to our responder
 		}
 		written := slices.DeleteFunc(slices.Clone(records), func(r probe.Record) bool { return r.Standing })
+		withdrawal := ""
 		if len(written) > 0 {
 			// Before they are written: then they are removed whatever becomes of us.
-			if _, err := r.leave(probe.FollowUp{Kind: probe.FollowUpWithdrawRecords, Records: written}, recordLife); err != nil {
+			if withdrawal, err = r.leave(probe.FollowUp{Kind: probe.FollowUpWithdrawRecords, Records: written}, recordLife); err != nil {
 				return err
 			}
 		}
-		return unpublished(ctx, r.Records.Publish(half, records), about(names))
+		err = r.Records.Publish(half, records)
+		// A server that refuses us goes on refusing, and each run would leave one more
+		// follow-up to be tried for a week.
+		if p, ok := errors.AsType[*probe.PublicationError](err); ok && p.Unwritten && withdrawal != "" {
+			r.forget(withdrawal)
+		}
+		return unpublished(ctx, err, about(names))
 	})
 }
 

@@ -254,6 +254,13 @@ func TestPublicationFails(t *testing.T) {
 			[]string{"add deactivate_authz", "add withdraw_records", "publish 1", "drop"},
 		},
 		{
+			"refused for certain", fixed("a.dyn.example"), func(_ *bench, d *dnsElsewhere) {
+				d.publish = fails(&probe.PublicationError{Kind: probe.FailureClient, Detail: "ns1 says REFUSED", Unwritten: true})
+			},
+			probe.FailureClient, "challenge", "ns1 says REFUSED", "", 0,
+			[]string{"add deactivate_authz", "add withdraw_records", "publish 1", "drop", "drop"},
+		},
+		{
 			"not everywhere", fixed("a.dyn.example"), func(_ *bench, d *dnsElsewhere) {
 				d.publish = fails(fmt.Errorf("wrapped: %w", &probe.PublicationError{Kind: probe.FailureTimeout, Detail: "ns2 lacks it"}))
 			},

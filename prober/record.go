@@ -22,7 +22,8 @@ type Records interface {
 	Locate(ctx context.Context, name string) (string, error)
 	// Publish writes the records that are not Standing, and returns when every
 	// authoritative server of their zones has all of them; when ctx ends first, the
-	// error says which server lacks which.
+	// error says which server lacks which. An error that is Unwritten leaves nothing
+	// to be withdrawn.
 	Publish(ctx context.Context, records []probe.Record) error
 	// Withdraw removes records; that one is not there is fine. It waits for no
 	// server but the one that takes updates.

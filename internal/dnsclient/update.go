@@ -98,8 +98,8 @@ func (c *Client) update(ctx context.Context, server string, key Key, q *dns.Msg,
 	}
 	tsig := m.IsTsig()
 	if m.Rcode != dns.RcodeSuccess {
-		// Errors may be unsigned (RFC 8945 §5.3.2). A forged one could do no more than
-		// to cut the connection can.
+		// Errors may be unsigned (RFC 8945 §5.3.2). Whoever forges one can have us take an
+		// update for unmade that was made.
 		refusal := &UpdateError{Server: server, Zone: Plain(q.Question[0].Name), Rcode: m.Rcode}
 		if tsig != nil {
 			refusal.TSIGError, refusal.Skew = int(tsig.Error), skew(tsig)

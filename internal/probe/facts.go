@@ -171,6 +171,8 @@ type PublicationError struct {
 	Kind   FailureKind
 	Detail string // bounded; holds no secret
 	Advice string // what to do about it; a clause without a full stop
+	// Unwritten says that it is certain that nothing was changed at any server.
+	Unwritten bool
 }
 
 // Error returns the detail.

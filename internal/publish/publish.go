@@ -6,6 +6,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,11 +46,11 @@ func New(r config.Responders, client *dnsclient.Client) *Publisher {
 func (p *Publisher) Publish(ctx context.Context, records []probe.Record) error {
 	writes, err := p.writes(records)
 	if err != nil {
-		return err
+		return unwritten(err)
 	}
 	watches, err := p.watches(ctx, records)
 	if err != nil {
-		return err
+		return unwritten(err)
 	}
 	if err := p.update(ctx, writes, insert); err != nil {
 		return err
@@ -128,6 +129,14 @@ func (p *Publisher) watches(ctx context.Context, records []probe.Record) ([]*wat
 		}
 	}
 	return watches, nil
+}
+
+// unwritten says of err that it came before anything was sent to be written.
+func unwritten(err error) error {
+	if e, ok := errors.AsType[*probe.PublicationError](err); ok {
+		e.Unwritten = true
+	}
+	return err
 }
 
 // ordinary reports whether a name consists of what it seems to consist of. A label

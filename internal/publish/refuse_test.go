@@ -41,65 +41,66 @@ func TestRefused(t *testing.T) {
 		name           string
 		behave         func(dns.ResponseWriter, *dns.Msg) bool
 		kind           probe.FailureKind
+		unwritten      bool
 		detail, advice string // SERVER stands for its address
 	}{
 		{
-			"BADKEY", refusal(dns.RcodeNotAuth, dns.RcodeBadKey, 0), probe.FailureClient,
+			"BADKEY", refusal(dns.RcodeNotAuth, dns.RcodeBadKey, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTAUTH (BADKEY)",
 			"the server knows no key probe-key with the algorithm hmac-sha256: configure it there, or correct tsig.key_name and tsig.algorithm (Knot says the same where its acl does not let the key update)",
 		},
 		{
-			"BADSIG", refusal(dns.RcodeNotAuth, dns.RcodeBadSig, 0), probe.FailureClient,
+			"BADSIG", refusal(dns.RcodeNotAuth, dns.RcodeBadSig, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTAUTH (BADSIG)",
 			"the server has another secret for key probe-key: write the one that it has into tsig.secret or tsig.secret_file",
 		},
 		{
-			"BADTIME without a time", refusal(dns.RcodeNotAuth, dns.RcodeBadTime, 0), probe.FailureClient,
+			"BADTIME without a time", refusal(dns.RcodeNotAuth, dns.RcodeBadTime, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTAUTH (BADTIME)",
 			"the clocks differ by more than 5 minutes: set the server's or this machine's",
 		},
 		{
-			"BADTRUNC", refusal(dns.RcodeNotAuth, dns.RcodeBadTrunc, 0), probe.FailureClient,
+			"BADTRUNC", refusal(dns.RcodeNotAuth, dns.RcodeBadTrunc, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTAUTH (BADTRUNC)",
 			"see how the server wants to be spoken to with key probe-key",
 		},
 		{
-			"REFUSED", refusal(dns.RcodeRefused, 0, 0), probe.FailureClient,
+			"REFUSED", refusal(dns.RcodeRefused, 0, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: REFUSED",
 			"the server does not let key probe-key update TXT records in zone probe.test: allow it there",
 		},
 		{
-			"NOTAUTH", refusal(dns.RcodeNotAuth, 0, 0), probe.FailureClient,
+			"NOTAUTH", refusal(dns.RcodeNotAuth, 0, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTAUTH",
 			"the server is not the primary of zone probe.test: correct the zone, or set server to the one that its SOA record names",
 		},
 		{
-			"NOTZONE", refusal(dns.RcodeNotZone, 0, 0), probe.FailureClient,
+			"NOTZONE", refusal(dns.RcodeNotZone, 0, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTZONE",
 			"the server is not the primary of zone probe.test: correct the zone, or set server to the one that its SOA record names",
 		},
 		{
-			"NOTIMP", refusal(dns.RcodeNotImplemented, 0, 0), probe.FailureClient,
+			"NOTIMP", refusal(dns.RcodeNotImplemented, 0, 0), probe.FailureClient, true,
 			"name server SERVER: update of zone probe.test: NOTIMP",
 			"the server does not understand dynamic updates (RFC 2136): switch them on there, or use another one",
 		},
 		{
-			"YXDOMAIN", refusal(dns.RcodeYXDomain, 0, 0), probe.FailureClient,
+			"YXDOMAIN", refusal(dns.RcodeYXDomain, 0, 0), probe.FailureClient, false,
 			"name server SERVER: update of zone probe.test: YXDOMAIN",
 			"look into the server's log for why it did not make the update",
 		},
 		{
-			"SERVFAIL", refusal(dns.RcodeServerFailure, 0, 0), probe.FailureLocal,
+			"SERVFAIL", refusal(dns.RcodeServerFailure, 0, 0), probe.FailureLocal, false,
 			"name server SERVER: update of zone probe.test: SERVFAIL",
 			"look into the server's log: it may not be able to write the zone's files or journal",
 		},
 		{
-			"unsigned", refusal(dns.RcodeSuccess, 0, 0), probe.FailureClient,
+			"unsigned", refusal(dns.RcodeSuccess, 0, 0), probe.FailureClient, false,
 			"update of zone probe.test: name server SERVER: its answer is not signed with the key",
 			"see that the server has key probe-key with the same secret, and that nobody answers in its place",
 		},
 		{
-			"silent", func(_ dns.ResponseWriter, q *dns.Msg) bool { return q.Opcode == dns.OpcodeUpdate }, probe.FailureLocal,
+			"silent", func(_ dns.ResponseWriter, q *dns.Msg) bool { return q.Opcode == dns.OpcodeUpdate }, probe.FailureLocal, false,
 			"update of zone probe.test: name server SERVER: no answer",
 			"see that this machine reaches the server over TCP, and that it is at work",
 		},
@@ -115,7 +116,7 @@ func TestRefused(t *testing.T) {
 				timeout = bound / 100
 			}
 			publisher := publish.New(r, w.client(timeout))
-			want := probe.PublicationError{Kind: test.kind, Detail: strings.ReplaceAll(test.detail, "SERVER", r.DNSUpdates[0].Server), Advice: test.advice}
+			want := probe.PublicationError{Kind: test.kind, Detail: strings.ReplaceAll(test.detail, "SERVER", r.DNSUpdates[0].Server), Advice: test.advice, Unwritten: test.unwritten}
 			for what, err := range map[string]error{
 				"Publish": publisher.Publish(t.Context(), records()), "Withdraw": publisher.Withdraw(t.Context(), records()),
 			} {

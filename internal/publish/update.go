@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -36,17 +38,31 @@ func remove(m *dns.Msg, rr dns.RR) { m.Remove([]dns.RR{rr}) }
 // The error is a [*probe.PublicationError] of the first zone that failed; the
 // others were tried all the same.
 func (p *Publisher) update(ctx context.Context, writes map[string][]probe.Record, do change) error {
-	var group errgroup.Group // without a context of its own: no zone ends another's
+	var (
+		group errgroup.Group // without a context of its own: no zone ends another's
+		some  atomic.Bool    // something was changed, or may have been
+	)
 	for zone, records := range writes {
-		group.Go(func() error { return p.updateZone(ctx, p.responders.Update(zone), records, do) })
+		group.Go(func() error {
+			changed, err := p.updateZone(ctx, p.responders.Update(zone), records, do)
+			if changed {
+				some.Store(true)
+			}
+			return err
+		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	if err != nil && !some.Load() {
+		return unwritten(err)
+	}
+	return err
 }
 
-func (p *Publisher) updateZone(ctx context.Context, u *config.DNSUpdate, records []probe.Record, do change) error {
+// updateZone reports also whether anything was changed, or may have been.
+func (p *Publisher) updateZone(ctx context.Context, u *config.DNSUpdate, records []probe.Record, do change) (changed bool, err error) {
 	secret, err := u.TSIG.Key()
 	if err != nil {
-		return &probe.PublicationError{
+		return false, &probe.PublicationError{
 			Kind:   probe.FailureClient,
 			Detail: bounded(fmt.Sprintf("the secret of key %s, for zone %s, cannot be had: %v", u.TSIG.KeyName, u.Zone, err)),
 			Advice: "correct the file of tsig.secret_file, or give the secret in tsig.secret",
@@ -59,10 +75,27 @@ func (p *Publisher) updateZone(ctx context.Context, u *config.DNSUpdate, records
 			do(m, dnsclient.NewTXT(r.Name, r.Value, ttl))
 		}
 		if err := p.client.Update(ctx, u.Server, key, m); err != nil {
-			return refused(u, err)
+			return changed || !unmade(err), refused(u, err)
 		}
+		changed = true
 	}
-	return nil
+	return changed, nil
+}
+
+// unmade reports whether it is certain that the server has made nothing of an
+// update: all or nothing of one is made, and what refuses it is found out before the
+// first record is touched (RFC 2136 §3). A server that fails may have failed after
+// that, or only have passed the update on (§6).
+func unmade(err error) bool {
+	if refusal, ok := errors.AsType[*dnsclient.UpdateError](err); ok {
+		switch refusal.Rcode {
+		case dns.RcodeRefused, dns.RcodeNotAuth, dns.RcodeNotZone, dns.RcodeNotImplemented, dns.RcodeFormatError:
+			return true
+		}
+		return false
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" // it did not hear of it
 }
 
 // refused says why an update was not made, and what to do about it.

@@ -264,12 +264,21 @@ func TestUpdatesRefused(t *testing.T) {
 
 			e.exporter.Serve()
 			refused := verdict.PublicationRefused
-			unpublished(t, e.exporter.RunNow("secret"), refused, probe.FaultClient, primary, "another secret")
-			unpublished(t, e.exporter.RunNow("key"), refused, probe.FaultClient, primary, "knows no key")
-			unpublished(t, e.exporter.RunNow("policy"), refused, probe.FaultClient, primary)
-			unpublished(t, e.exporter.RunNow("nobodys"), refused, probe.FaultClient, primary, "is not the primary")
+			for module, says := range map[string]string{
+				"secret": "another secret", "key": "knows no key", "policy": "", "nobodys": "is not the primary",
+			} {
+				r := e.exporter.RunNow(module)
+				unpublished(t, r, refused, probe.FaultClient, primary, says)
+				if len(r.FollowUps) > 0 {
+					t.Errorf("%s: follow-ups are left: %+v", module, r.FollowUps)
+				}
+			}
 			for _, zone := range zones[:3] {
 				e.withdrawn(t, zone, nil, primary)
+			}
+			// Nothing was written, and so nothing is left to be removed for a week.
+			if n := e.exporter.Metrics().Sum("acme_follow_ups_total"); n != 0 {
+				t.Errorf("%v follow-ups were tried", n)
 			}
 		})
 	}
