@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -95,10 +96,18 @@ func explain(root *os.Root, err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return &lockedError{pid: readPID(root)}
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+	case damaged(err):
 		return fmt.Errorf("%s is %w (%w): restore it, or move it away to start without history (account keys are other files, and stay)", storeFile, ErrDamaged, err)
 	}
 	return plain(err)
+}
+
+// damaged reports whether err is about what the file holds. Of some of that bbolt
+// has no errors of their own; what is about reaching the file is the system's.
+func damaged(err error) bool {
+	_, path := errors.AsType[*os.PathError](err)
+	_, errno := errors.AsType[syscall.Errno](err)
+	return !path && !errno
 }
 
 // Close waits for the writes in progress and lets go of the store. Writes after

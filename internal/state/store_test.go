@@ -208,7 +208,7 @@ func txID(t testing.TB, s *Store) int {
 
 func TestOpenErrors(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, content := range map[string]string{"file": "", "garbage/store.db": strings.Repeat("garbage ", 4096), "short/store.db": "short"} {
+	for name, content := range map[string]string{"file": "", "garbage/store.db": strings.Repeat("garbage ", 4096), "short/store.db": "short", "zeroes/store.db": strings.Repeat("\x00", 3000)} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -222,6 +222,7 @@ func TestOpenErrors(t *testing.T) {
 		"file/beneath":  `open state directory "file/beneath": "file" is not a directory`,
 		"/proc/beneath": `open state directory "/proc/beneath": mkdir /proc/beneath: no such file or directory`,
 		"garbage":       `open state directory "garbage": store.db is damaged (invalid database): ` + damaged,
+		"zeroes":        `open state directory "zeroes": store.db is damaged (file size too small): ` + damaged,
 		"short":         `open state directory "short": store.db is damaged (invalid database): ` + damaged,
 	} {
 		s, err := Open(dir)
