@@ -19,6 +19,16 @@ const dnsPort = "53"
 // itself.
 func defaultResolvers() []string { return []string{"1.1.1.1:53", "9.9.9.9:53"} }
 
+// ResolversFor are those that see names of ours as the CA's validators have to: the
+// ones that are written, or, of a public CA, the public ones that are the default. A
+// CA of one's own may well look into zones that the world does not see.
+func (c *Config) ResolversFor(t *Target) []string {
+	if (t.Preset == "" || t.OwnCA) && slices.Equal(c.Resolvers, defaultResolvers()) {
+		return nil
+	}
+	return c.Resolvers
+}
+
 // completeResolvers writes resolvers as ip:port. What is none is left for the
 // validation to tell of.
 func (c *Config) completeResolvers(ps *problems) {

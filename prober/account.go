@@ -45,7 +45,7 @@ func (r *run) useAccount(ctx context.Context) error {
 	if err != nil {
 		return r.accountError(ctx, err)
 	}
-	r.account = account
+	r.account, r.facts.Account = account, account.Record.AccountURL
 	r.sign(account.Key, account.Record.AccountURL)
 	return nil
 }

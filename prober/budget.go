@@ -48,7 +48,9 @@ func (r *run) take(what probe.Spending, names []string) ([]string, error) {
 	ordered, denied, err := r.Budget.Reserve(what, names)
 	switch {
 	case err != nil:
-		return nil, fail(probe.FailureLocal, "", quoted(err.Error()))
+		f := fail(probe.FailureLocal, "", quoted(err.Error()))
+		f.Advice = "the exporter's log has all of it, and what to do"
+		return nil, f
 	case denied != nil:
 		f := fail(probe.FailureBudget, "", denied.Detail)
 		f.limit = denied

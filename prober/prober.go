@@ -28,6 +28,9 @@ type Request struct {
 	Responders config.Responders
 	Records    Records // used where a record is elsewhere; nil: nowhere
 	Budget     Budget  // of what the CA limits; nil: it limits nothing
+	// Lookup asks the world for what validators have to find, after they have not;
+	// nil: nobody is asked.
+	Lookup func(ctx context.Context, c probe.Challenge) []probe.Lookup
 	// Progress, if not nil, is told of each step as it begins. It must not block.
 	Progress func(probe.StepName)
 }

@@ -47,7 +47,7 @@ func (t *task) base() string { return strings.TrimPrefix(t.name, wildcardPrefix)
 
 // solve has the CA validate the names of pending authorizations, at least one.
 // Fresh authorizations that come of it are left to follow-ups to deactivate.
-func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization, m method) error {
+func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization, m method) (err error) {
 	tasks := make([]*task, len(authzs))
 	names := make([]string, len(authzs))
 	for i, a := range authzs {
@@ -63,14 +63,21 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 	}
 	here, elsewhere := r.split(tasks)
 	defer func() {
+		over := time.Since(r.Start)
+		r.lookUp(ctx, tasks, err)
 		for _, t := range tasks {
-			if t.withdraw != nil {
-				r.facts.Visits = append(r.facts.Visits, t.withdraw()...)
+			if t.withdraw == nil {
+				continue
+			}
+			for _, v := range t.withdraw() {
+				if v.At <= over { // else it is of those whom we have asked
+					r.facts.Visits = append(r.facts.Visits, v)
+				}
 			}
 		}
 	}()
 	var promises []promise
-	err := r.step(probe.StepSetup, about(names), func() (err error) {
+	err = r.step(probe.StepSetup, about(names), func() (err error) {
 		if m.mode == config.AuthorizationFresh {
 			if promises, err = r.promise(tasks); err != nil {
 				return err
@@ -89,6 +96,18 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 		r.settle(promises)
 	}
 	return err
+}
+
+// lookUp asks the world for what validators have not found, while it is still there:
+// of the tasks, for the one that err is about, or the first.
+func (r *run) lookUp(ctx context.Context, tasks []*task, err error) {
+	f, ok := errors.AsType[*failure](err)
+	if !ok || r.Lookup == nil || f.Step != probe.StepValidation || f.Kind != probe.FailureObject && f.Kind != probe.FailureTimeout {
+		return
+	}
+	i := max(0, slices.IndexFunc(tasks, func(t *task) bool { return t.name == f.Identifier }))
+	// The run's time may be over: it is not what is measured.
+	r.facts.Lookups = r.Lookup(context.WithoutCancel(ctx), tasks[i].answer)
 }
 
 // choose returns the challenge of that type.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/common/version"
@@ -11,6 +12,7 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
 	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
+	"github.com/acme-exporter/acme_exporter/internal/controls"
 	"github.com/acme-exporter/acme_exporter/internal/dnsclient"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/publish"
@@ -36,9 +38,10 @@ type executor struct {
 // inForce is what a configuration gives to its runs. One in flight keeps what it
 // began with.
 type inForce struct {
+	config     *config.Config
 	transports transports
-	responders config.Responders
 	records    *publish.Publisher
+	controls   *controls.Asker
 }
 
 // transports has one for each pair and configuration of it, so that runs of a
@@ -54,9 +57,10 @@ type transportKey struct {
 // opens nothing.
 func (e *executor) prepare(cfg *config.Config) (inForce, error) {
 	made := inForce{
+		config:     cfg,
 		transports: transports{},
-		responders: cfg.Responders,
 		records:    publish.New(cfg.Responders, &dnsclient.Client{Resolvers: cfg.Resolvers}),
+		controls:   controls.New(controls.Options{Config: cfg, UserAgent: ourselves()}),
 	}
 	for _, pair := range cfg.Pairs() {
 		t, err := e.newTransport(pair)
@@ -99,12 +103,14 @@ func (e *executor) newTransport(pair config.Pair) (*acmehttp.Transport, error) {
 
 // userAgent names us and whom to write to (RFC 8555 §6.1).
 func userAgent(t *config.Target) string {
-	ua := "acme_exporter/" + versionOrDevel() + " (+" + projectURL
-	if len(t.Account.Contact) > 0 {
-		ua += "; " + t.Account.Contact[0]
+	if len(t.Account.Contact) == 0 {
+		return ourselves()
 	}
-	return ua + ")"
+	return strings.TrimSuffix(ourselves(), ")") + "; " + t.Account.Contact[0] + ")"
 }
+
+// ourselves names us to those who are no CA.
+func ourselves() string { return "acme_exporter/" + versionOrDevel() + " (+" + projectURL + ")" }
 
 func versionOrDevel() string {
 	if version.Version == "" {
@@ -141,6 +147,26 @@ func (e *executor) now(pair config.Pair) (f inForce, t *acmehttp.Transport, rele
 	return f, t, t.Close, nil
 }
 
+// lookup asks the world for what a target's validators have to find; nil: nobody
+// of those that we may ask sees it.
+func (f *inForce) lookup(t *config.Target) func(context.Context, probe.Challenge) []probe.Lookup {
+	resolvers := f.config.ResolversFor(t)
+	if len(resolvers) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, c probe.Challenge) []probe.Lookup {
+		return controls.Lookup(ctx, resolvers, c)
+	}
+}
+
+// askControls is the runner's Options.Controls.
+func (e *executor) askControls(ctx context.Context, target string) []probe.Control {
+	e.mu.Lock()
+	asker := e.inForce.controls
+	e.mu.Unlock()
+	return asker.Ask(ctx, target)
+}
+
 // execute is the runner's Options.Execute.
 func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 	f, t, release, err := e.now(job.Pair)
@@ -165,8 +191,9 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Accounts:   targetAccounts{e.accounts, job.Pair.Pair.Target, job.Pair.Target.Account.KeyType},
 		Solver:     e.responders,
 		FollowUps:  job.FollowUps,
-		Budget:     e.book.Purse(job.Pair, false),
-		Responders: f.responders,
+		Budget:     e.book.Purse(job.Pair, job.Trigger == probe.TriggerConfirm),
+		Lookup:     f.lookup(job.Pair.Target),
+		Responders: f.config.Responders,
 		Records:    f.records,
 		Progress:   progress,
 	})

@@ -67,7 +67,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		return err
 	}
 	options := runner.Options{
-		Logger: common.Logger, Execute: exec.execute, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,
+		Logger: common.Logger, Execute: exec.execute, Controls: exec.askControls, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,
 		Store: kept, NoResults: true,
 	}
 	if pair.Module.Prober.Solves() {

@@ -110,6 +110,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Seed:        host,
 		Logger:      common.Logger,
 		Execute:     e.executor.execute,
+		Controls:    e.executor.askControls,
 		Store:       e.store,
 		Observers:   []runner.Observer{m, logObserver{common.Logger}},
 		GracePeriod: o.GracePeriod,

@@ -30,6 +30,11 @@ func counted(takes time.Duration) (*Asker, *int) {
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, asked := counted(time.Second)
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if got := a.Ask(gone, "t"); got != nil || *asked != 0 {
+			t.Errorf("who had left got %+v", got)
+		}
 		start := time.Now()
 		for _, test := range []struct {
 			at, asked time.Duration // since the start

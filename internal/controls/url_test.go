@@ -178,7 +178,7 @@ func TestHostNotFound(t *testing.T) {
 func TestShown(t *testing.T) {
 	address := closed(t)
 	got := one(t, controls.Options{Config: load(t,
-		"  other: {directory_url: 'https://"+address+"/"+strings.Repeat("long/", 100)+"?key=hunter2', probes: {directory: 1m}}")})
+		"  other: {directory_url: 'https://"+address+"/"+strings.Repeat("long/", 100)+"?key=\"hunter2', probes: {directory: 1m}}")})
 	if strings.Contains(got.Target, "hunter2") || !strings.HasPrefix(got.Target, "https://"+address+"/long/") || len(got.Target) > 200 {
 		t.Errorf("%d bytes: %s", len(got.Target), got.Target)
 	}
@@ -190,7 +190,8 @@ func TestShown(t *testing.T) {
 func proxy(t *testing.T, status int) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Proxy-Authorization") == "" || status != 0 {
+		known := r.Header.Get("Proxy-Authorization") != "" && (r.Method != http.MethodConnect || r.Header.Get("X-Token") == "hunter3")
+		if !known || status != 0 {
 			w.WriteHeader(max(status, http.StatusProxyAuthRequired))
 			return
 		}
@@ -241,16 +242,17 @@ func TestProxy(t *testing.T) {
 		{"refused", fine, "http://" + closed(t), false, probe.PhaseConnect, probe.CauseRefused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for which, c := range map[string][]string{
-				"controls": {"controls: {urls: ['" + test.url + "'], proxy_url: '" + test.proxy + "'}"},
-				"target":   {"  other: {directory_url: '" + test.url + "', proxy_url: '" + test.proxy + "', probes: {directory: 1m}}"},
+			proxy := "proxy_url: '" + test.proxy + "', proxy_connect_header: {X-Token: [hunter3]}"
+			for which, c := range map[string]string{
+				"controls": "controls: {urls: ['" + test.url + "'], " + proxy + "}",
+				"target":   "  other: {directory_url: '" + test.url + "', probes: {directory: 1m}, " + proxy + "}",
 			} {
 				if which == "target" && !strings.HasPrefix(test.url, "https:") {
 					continue
 				}
-				got := one(t, controls.Options{Config: load(t, c...)})
+				got := one(t, controls.Options{Config: load(t, c)})
 				check(t, got, test.alive, test.phase, test.cause)
-				if b := fmt.Sprintf("%+v %v", got, got.Error); strings.Contains(b, "hunter2") {
+				if b := fmt.Sprintf("%+v %v", got, got.Error); strings.Contains(b, "hunter") {
 					t.Errorf("%s: a secret is in %s", which, b)
 				}
 			}
