@@ -222,7 +222,7 @@ func TestOpenErrors(t *testing.T) {
 		"file/beneath":  `open state directory "file/beneath": "file" is not a directory`,
 		"/proc/beneath": `open state directory "/proc/beneath": mkdir /proc/beneath: no such file or directory`,
 		"garbage":       `open state directory "garbage": store.db is damaged (invalid database): ` + damaged,
-		"zeroes":        `open state directory "zeroes": store.db is damaged (file size too small): ` + damaged,
+		"zeroes":        `open state directory "zeroes": store.db is damaged (file size too small 3000): ` + damaged,
 		"short":         `open state directory "short": store.db is damaged (invalid database): ` + damaged,
 	} {
 		s, err := Open(dir)
