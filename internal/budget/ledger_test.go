@@ -2,7 +2,6 @@ package budget
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,77 +83,6 @@ func TestReserveAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestSettle(t *testing.T) {
-	names := []string{"a.acme-probe.example", "b.acme-probe.example"}
-	all := map[string]int{
-		"new_orders acct/1":                                1,
-		"certificates_per_domain acme-probe.example":       1,
-		"certificates_per_set " + setOf(names):             1,
-		"failed_validations acct/1 a.acme-probe.example":   1,
-		"failed_validations acct/1 b.acme-probe.example":   1,
-		"consecutive_failures acct/1 a.acme-probe.example": 1,
-		"consecutive_failures acct/1 b.acme-probe.example": 1,
-	}
-	for name, test := range map[string]struct {
-		outcome probe.Spent
-		spent   []string // beginnings of keys
-	}{
-		"nobody knows":     {probe.Spent{}, []string{""}},
-		"no order":         {probe.Spent{NoOrder: true}, nil},
-		"order only":       {probe.Spent{NoCertificate: true, Untried: names}, []string{"new_orders"}},
-		"one failed":       {probe.Spent{NoCertificate: true, Valid: names[:1]}, []string{"new_orders", "failed_validations acct/1 b", "consecutive_failures acct/1 b"}},
-		"one tried":        {probe.Spent{NoCertificate: true, Untried: names[1:]}, []string{"new_orders", "failed_validations acct/1 a", "consecutive_failures acct/1 a"}},
-		"issued":           {probe.Spent{Issued: true, Valid: names}, []string{"new_orders", "certificates"}},
-		"issued after all": {probe.Spent{Issued: true, NoCertificate: true, Valid: names}, []string{"new_orders", "certificates"}},
-		"finalized":        {probe.Spent{Valid: names}, []string{"new_orders", "certificates"}},
-	} {
-		store := newDisk()
-		l := load(t, store, begin)
-		res := reserve(t, l, begin, issuance(names...))
-		for range 2 { // the second does nothing
-			settle(t, l, begin, res, test.outcome)
-		}
-		want := map[string]int{}
-		for key, n := range all {
-			for _, prefix := range test.spent {
-				if strings.HasPrefix(key, prefix) {
-					want[key] = n
-				}
-			}
-		}
-		if diff := cmp.Diff(want, missing(l, begin)); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		if diff := cmp.Diff(want, missing(load(t, store, begin), begin)); diff != "" {
-			t.Errorf("%s, after a restart: %s", name, diff)
-		}
-		if n := len(store.kept[ledgerBucket]); n != len(want)+2 {
-			t.Errorf("%s: %d keys are stored, want %d, the clock and since when", name, n, len(want))
-		}
-	}
-	if err := load(t, newDisk(), begin).Settle(begin, nil, probe.Spent{}); err != nil {
-		t.Error(err)
-	}
-}
-
-// A token counts from when it was settled at the latest: the CA counts later than
-// we reserve.
-func TestSettleCountsFromTheEnd(t *testing.T) {
-	l := load(t, newDisk(), begin)
-	r := issuance("a.example")
-	res := reserve(t, l, begin, r)
-	end := begin.Add(90 * time.Second)
-	settle(t, l, end, res, probe.Spent{Valid: r.Names, Issued: true})
-	for _, e := range l.Entries(end, testCA) {
-		want := map[config.LimitName]time.Duration{
-			config.LimitNewOrders: 36 * time.Second, config.LimitCertificatesPerDomain: 24192 * time.Second, config.LimitCertificatesPerSet: 120960 * time.Second,
-		}[e.Key.Limit]
-		if got := e.Full.Sub(end); got != want {
-			t.Errorf("%v is full in %v, want %v", e.Key, got, want)
-		}
-	}
-}
-
 // Ticks leave a fifth of the tokens to confirmation runs.
 func TestKept(t *testing.T) {
 	l := load(t, newDisk(), begin)
@@ -177,46 +105,6 @@ func TestKept(t *testing.T) {
 	r.Confirmation = false
 	if d := deny(t, l, begin, r); d.Cause != CauseEmpty || !d.At.Equal(begin.Add(61*36*time.Second)) {
 		t.Errorf("%+v", d)
-	}
-}
-
-// A set that had a certificate lately is exempt where limits say so.
-func TestExempt(t *testing.T) {
-	store := newDisk()
-	l := load(t, store, begin)
-	r := issuance("a.acme-probe.example")
-	r.Repeats = true
-	issue := func(now time.Time) (spent []config.LimitName) {
-		res := reserve(t, l, now, r)
-		for _, c := range res.charges {
-			spent = append(spent, c.key.Limit)
-		}
-		settle(t, l, now, res, probe.Spent{Valid: r.Names, Issued: true})
-		return spent
-	}
-	if got := issue(begin); len(got) != 5 {
-		t.Errorf("the first spends %v", got)
-	}
-	if at := l.Issued(begin.Add(day), testCA, r.Names); !at.Equal(begin) {
-		t.Errorf("issued at %v", at)
-	}
-	exempt := []config.LimitName{config.LimitCertificatesPerSet, config.LimitFailedValidations, config.LimitConsecutiveFailures}
-	now := begin.Add(118 * day)
-	if diff := cmp.Diff(exempt, issue(now)); diff != "" {
-		t.Errorf("118 days later: %s", diff)
-	}
-	l = load(t, store, now)
-	now = now.Add(118 * day)
-	if diff := cmp.Diff(exempt, issue(now)); diff != "" {
-		t.Errorf("118 days later, after a restart: %s", diff)
-	}
-	if got := issue(now.Add(119 * day)); len(got) != 5 {
-		t.Errorf("119 days later it spends %v", got)
-	}
-	other := issuance("b.acme-probe.example")
-	settle(t, l, now, reserve(t, l, now, other), probe.Spent{Valid: other.Names, Issued: true})
-	if at := l.Issued(now, testCA, other.Names); !at.IsZero() {
-		t.Errorf("a set that does not repeat is remembered: %v", at)
 	}
 }
 
@@ -266,42 +154,6 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// After a failed validation an identifier rests, whatever the tokens.
-func TestRest(t *testing.T) {
-	l := load(t, newDisk(), begin)
-	r := issuance("a.acme-probe.example", "b.acme-probe.example")
-	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Valid: r.Names[:1]})
-	d := deny(t, l, begin, r)
-	if d.Cause != CausePaused || d.Key.ID != "acct/1 b.acme-probe.example" || !d.At.Equal(begin.Add(12*time.Minute)) {
-		t.Errorf("%+v", d)
-	}
-	reserve(t, l, begin, issuance("a.acme-probe.example"))
-	reserve(t, l, begin.Add(12*time.Minute), r)
-}
-
-// A success ends a row of failures.
-func TestFailuresInARow(t *testing.T) {
-	l := load(t, newDisk(), begin)
-	r := issuance("a.acme-probe.example")
-	r.Limits = r.Limits[4:]
-	for range 10 {
-		settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true})
-	}
-	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Untried: r.Names})
-	if got := missing(l, begin)["consecutive_failures acct/1 a.acme-probe.example"]; got != 10 {
-		t.Errorf("%d are missing, want 10", got)
-	}
-	open := reserve(t, l, begin, r)
-	settle(t, l, begin, reserve(t, l, begin, r), probe.Spent{NoCertificate: true, Valid: r.Names})
-	if got := missing(l, begin)["consecutive_failures acct/1 a.acme-probe.example"]; got != 1 {
-		t.Errorf("%d are missing after a success, want the one that is open", got)
-	}
-	settle(t, l, begin, open, probe.Spent{NoCertificate: true, Valid: r.Names})
-	if got := missing(l, begin); len(got) != 0 {
-		t.Error(got)
-	}
-}
-
 // CAs look at all limits when an order is made: an order that would not issue is
 // refused too where the domain's certificates are spent.
 func TestLook(t *testing.T) {
@@ -318,48 +170,6 @@ func TestLook(t *testing.T) {
 	reserve(t, l, begin, issue)
 	if d := deny(t, l, begin, validate); d.Cause != CauseEmpty || !d.At.Equal(begin.Add(30*time.Minute)) {
 		t.Errorf("%+v", d)
-	}
-}
-
-func TestRemaining(t *testing.T) {
-	l := load(t, newDisk(), begin)
-	for range 3 {
-		settle(t, l, begin, reserve(t, l, begin, issuance("a.one.example")), probe.Spent{Valid: []string{"a.one.example"}})
-	}
-	settle(t, l, begin, reserve(t, l, begin, issuance("b.two.example")), probe.Spent{Valid: []string{"b.two.example"}})
-	other := issuance("c.one.example")
-	other.Account = "acct/10"
-	settle(t, l, begin, reserve(t, l, begin, other), probe.Spent{})
-	got, err := l.Remaining(begin.Add(time.Second), testCA, "acct/1", testLimits(), 0.5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := setOf([]string{"a.one.example"})
-	want := []probe.Level{
-		{Limit: "new_orders", What: "acct/1", Remaining: 296, Capacity: 300, Full: begin.Add(4 * 36 * time.Second)},
-		{Limit: "certificates_per_domain", What: "one.example", Remaining: 21, Capacity: 25, Full: begin.Add(4 * 24192 * time.Second)},
-		{Limit: "certificates_per_set", What: set, Remaining: 2, Capacity: 5, Full: begin.Add(3 * 120960 * time.Second)},
-		{Limit: "failed_validations", Remaining: 5, Capacity: 5},
-		{Limit: "consecutive_failures", Remaining: 1152, Capacity: 1152},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestDeniedText(t *testing.T) {
-	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.FixedZone("", 3600))
-	domain := Key{testCA, config.LimitCertificatesPerDomain, "acme-probe.example"}
-	for want, d := range map[string]Denied{
-		`rate limit certificates_per_domain of "acme-probe.example": all 25 are spent; the next one is due at 2026-03-04T04:06:07Z`:                                 {domain, CauseEmpty, at, 25},
-		`rate limit certificates_per_domain of "acme-probe.example": what is left of 25 is kept for confirmation runs; the next one is due at 2026-03-04T04:06:07Z`: {domain, CauseKept, at, 25},
-		`rate limit certificates_per_domain of "acme-probe.example": paused until 2026-03-04T04:06:07Z`:                                                             {domain, CausePaused, at, 25},
-		`rate limit consecutive_failures of "a.example": paused by the CA until somebody has it lifted`:                                                             {Key{testCA, config.LimitConsecutiveFailures, "1 a.example"}, CausePaused, time.Time{}, 25},
-		`rate limit certificates_per_set: the run needs more than the 2 that a full bucket lets it have`:                                                            {Key{testCA, config.LimitCertificatesPerSet, "0123"}, CauseNever, time.Time{}, 2},
-	} {
-		if got := d.String(); got != want {
-			t.Errorf("%s\nwant %s", got, want)
-		}
 	}
 }
 
