@@ -79,9 +79,7 @@ func spend(incidents []*probe.Incident, known []probe.Interval) spent {
 }
 
 func (s spent) share(from, to time.Time) Share {
-	span := union(probe.Interval{Start: from, End: to})
-	in := func(i intervals) time.Duration { return i.and(span).length() }
-	r := Share{From: from, To: to, Up: in(s.up), Degraded: in(s.degraded), Down: in(s.down)}
-	r.Unknown = span.length() - r.Up - r.Degraded - r.Down
+	r := Share{From: from, To: to, Up: s.up.within(from, to), Degraded: s.degraded.within(from, to), Down: s.down.within(from, to)}
+	r.Unknown = max(to.Sub(from), 0) - r.Up - r.Degraded - r.Down
 	return r
 }

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -32,10 +33,10 @@ func union(all ...probe.Interval) intervals {
 func (a intervals) minus(b intervals) intervals {
 	var left intervals
 	for _, i := range a {
+		for len(b) > 0 && !b[0].End.After(i.Start) {
+			b = b[1:]
+		}
 		for _, hole := range b {
-			if !hole.End.After(i.Start) {
-				continue
-			}
 			if !hole.Start.Before(i.End) {
 				break
 			}
@@ -53,6 +54,18 @@ func (a intervals) minus(b intervals) intervals {
 
 // and returns what is in both.
 func (a intervals) and(b intervals) intervals { return a.minus(a.minus(b)) }
+
+// within adds up what is between from and to.
+func (a intervals) within(from, to time.Time) (d time.Duration) {
+	first := sort.Search(len(a), func(k int) bool { return a[k].End.After(from) })
+	for _, i := range a[first:] {
+		if !i.Start.Before(to) {
+			break
+		}
+		d += max(earlier(i.End, to).Sub(later(i.Start, from)), 0)
+	}
+	return d
+}
 
 // length adds up how long they are.
 func (a intervals) length() (d time.Duration) {

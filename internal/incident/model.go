@@ -133,7 +133,7 @@ func (c *change) configure(now time.Time, pairs []Pair) {
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(c.of.pairs), comparePairs) {
 		p := c.of.pairs[name]
-		if in, ok := configured[name]; ok && in.Environment == p.Environment {
+		if in, ok := configured[name]; ok && in.Environment == c.of.targets[name.Target].Environment {
 			continue
 		}
 		if open := c.incident(p.Open); open != nil {

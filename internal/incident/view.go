@@ -45,9 +45,14 @@ func newestFirst(all iter.Seq[*probe.Incident]) []*probe.Incident {
 // longer configured. They must not be changed.
 func (t *Tracker) Incidents(f Filter) []*probe.Incident {
 	t.mu.RLock()
-	list := newestFirst(maps.Values(t.model.incidents))
+	list := newestFirst(func(yield func(*probe.Incident) bool) {
+		for _, i := range t.model.incidents {
+			if f.wants(i) && !yield(i) {
+				return
+			}
+		}
+	})
 	t.mu.RUnlock()
-	list = slices.DeleteFunc(list, func(i *probe.Incident) bool { return !f.wants(i) })
 	if f.Limit > 0 && len(list) > f.Limit {
 		list = list[:f.Limit]
 	}
