@@ -330,6 +330,16 @@ func (l *Ledger) apply(at int64, changed map[Key]entry) {
 	}
 }
 
+// later is d after at. What the clock cannot show is the last moment that it can:
+// far away, and yet not [forever].
+func later(at int64, d time.Duration) int64 {
+	end := at + int64(d)
+	if d > 0 && end < at { // it is too large for an int64
+		return forever - 1
+	}
+	return min(end, forever-1)
+}
+
 // Pause lets nothing be spent from the bucket of key until then; zero: until
 // somebody lifts it with Reset. It never shortens a pause.
 func (l *Ledger) Pause(now time.Time, key Key, until time.Time) error {
@@ -350,7 +360,7 @@ func (l *Ledger) pause(now, until time.Time, issued Key, keys ...Key) error {
 	at := l.time(now)
 	end := forever
 	if !until.IsZero() {
-		end = at + int64(until.Sub(now))
+		end = later(at, until.Sub(now))
 	}
 	changed := make(map[Key]entry, len(keys)+1)
 	if e, ok := l.entries[issued]; ok {

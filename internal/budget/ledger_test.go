@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,6 +152,24 @@ func TestPause(t *testing.T) {
 	}
 	if err := l.Pause(begin, Key{CA: testCA, Limit: "other"}, hour); err == nil {
 		t.Error("a pause of a limit that does not exist")
+	}
+}
+
+// A pause that lasts longer than the clock can show lasts, and still ends by itself.
+func TestPauseFarAway(t *testing.T) {
+	for _, until := range []time.Time{begin.Add(math.MaxInt64), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		store := newDisk()
+		l := load(t, store, begin)
+		r := issuance("a.acme-probe.example")
+		if err := l.Pause(begin, r.Keys(config.LimitNewOrders)[0], until); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if d := deny(t, l, begin.Add(day), r); d.Cause != CausePaused || d.At.Before(begin.Add(200*365*day)) {
+				t.Errorf("until %v: %+v", until, d)
+			}
+			l = load(t, store, begin)
+		}
 	}
 }
 
