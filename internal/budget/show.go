@@ -130,6 +130,10 @@ func (k Key) of(account string) bool {
 // read at all is forgotten too. Sets that were issued are forgotten as well, so
 // that they count as new. It is for those who know better than the ledger: the CA
 // forgets nothing.
+//
+// No run may be in flight, at any CA: as Load does, it takes open reservations for what
+// a crash has left, and their tokens would begin to come back before the CA has counted
+// them. Only a command resets, while it holds the store, so that no exporter runs.
 func (l *Ledger) Reset(now time.Time, ca string) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
