@@ -76,6 +76,7 @@ func TestHash(t *testing.T) {
 		{"the listener", "{zones:", "{listen_address: ':5353', zones:", nil},
 		{"the proxy's password", "hunter2", "hunter4", nil},
 		{"the proxy's header", "hunter3", "hunter4", nil},
+		{"what is made of its runs", "responders:", "modules: {directory: {critical: false}}\nincidents: {failures: 1}\nresponders:", nil},
 		{"an interval", "issue: 30s", "issue: 31s", []string{issue}},
 		{"a timeout", "responders:", "modules: {directory: {timeout: 5s}}\nresponders:", []string{dirPair, other}},
 		{"the zone", "[p.corp", "[q.corp", []string{issue}},

@@ -90,8 +90,8 @@ func (c *Config) Lookup(target, module string) (Pair, error) {
 }
 
 // hash digests what is in force for a pair: the target without its other
-// probes, the module, the interval, its limits, and what the target's files and
-// long secrets hold. The hash is published; so the proxy's user, password and
+// probes, the module without what is made of its runs, the interval, its limits,
+// and what the target's files and long secrets hold. The hash is published; so the proxy's user, password and
 // headers, which could be guessed from it, are left out.
 func hash(t *Target, m *Module, interval model.Duration) string {
 	target := redactTarget(t)
@@ -107,7 +107,9 @@ func hash(t *Target, m *Module, interval model.Duration) string {
 	}
 	digest := sha256.New()
 	enc := yaml.NewEncoder(digest)
-	for _, v := range []any{target, m, interval, t.files, secrets, limits} {
+	own := *m
+	own.Critical = nil
+	for _, v := range []any{target, &own, interval, t.files, secrets, limits} {
 		if err := enc.Encode(v); err != nil {
 			panic(fmt.Sprintf("config: encode: %v", err)) // every type is our own
 		}

@@ -14,7 +14,7 @@ import (
 func (c *Config) Redacted() []byte {
 	shown := Config{
 		Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{},
-		Resolvers: c.Resolvers, Controls: c.Controls,
+		Resolvers: c.Resolvers, Controls: c.Controls, Incidents: c.Incidents,
 	}
 	redactProxy(&shown.Controls.ProxyConfig)
 	for name, t := range c.Targets {

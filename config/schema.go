@@ -23,8 +23,9 @@ type Config struct {
 	Modules    map[string]*Module `yaml:"modules,omitempty"`
 	// Resolvers are the recursive name servers that say how the world sees our
 	// zones: ip or ip:port; default 1.1.1.1:53 and 9.9.9.9:53. After loading ip:port.
-	Resolvers []string `yaml:"resolvers,omitempty"`
-	Controls  Controls `yaml:"controls,omitempty"`
+	Resolvers []string  `yaml:"resolvers,omitempty"`
+	Controls  Controls  `yaml:"controls,omitempty"`
+	Incidents Incidents `yaml:"incidents,omitempty"`
 
 	// source knows where the values stand in the file; nil: there was none.
 	source *problems
@@ -185,8 +186,11 @@ type Module struct {
 	// MinInterval is the least time between the starts of two runs; scrapes that
 	// come sooner get the last result. Default 1 s; a preset's floor wins.
 	MinInterval model.Duration `yaml:"min_interval,omitempty"`
-	IPProtocol  IPProtocol     `yaml:"ip_protocol,omitempty"`
-	Connection  ConnectionMode `yaml:"connection,omitempty"`
+	// Critical: while the module is down on a target, the target is; else it is
+	// degraded. Nil: as its prober is.
+	Critical   *bool          `yaml:"critical,omitempty"`
+	IPProtocol IPProtocol     `yaml:"ip_protocol,omitempty"`
+	Connection ConnectionMode `yaml:"connection,omitempty"`
 	// Order, Validate and Issue: the section of the prober's own name; the others nil.
 	Order    *Order    `yaml:"order,omitempty"`
 	Validate *Validate `yaml:"validate,omitempty"`

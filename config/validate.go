@@ -31,6 +31,7 @@ func (c *Config) validate(ps *problems) {
 	c.Responders.validate(ps, path("responders"))
 	c.validateResolvers(ps, path("resolvers"))
 	c.Controls.validate(ps, path("controls"))
+	c.Incidents.validate(ps, path("incidents"))
 	for _, name := range sortedKeys(c.Modules) {
 		at := path("modules").key(name)
 		if err := checkLabel(name); err != nil {
