@@ -165,15 +165,17 @@ func (l *Ledger) Check(now time.Time, r Request) (*Denied, error) {
 
 // Reserve takes all that the request asks for, or nothing and says why. When it
 // returns a reservation, that is durable. Where no limits are in force there is
-// nothing to take, but what is paused denies it, and a ledger that cannot be read
-// does not matter; otherwise it is an error, and nothing must be spent.
+// nothing to take, but what is paused denies it, a certificate for a set that repeats
+// is remembered, and a ledger that cannot be read does not matter; otherwise it is an
+// error, and nothing must be spent.
 func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error) {
+	res := &Reservation{account: r.Account, set: setKey(r.CA, r.Names), repeats: r.Repeats && len(r.Names) > 0}
 	if len(r.Limits) == 0 {
 		denied, err := l.Check(now, r)
 		if denied != nil || err != nil {
 			return nil, denied, err
 		}
-		return &Reservation{}, nil, nil
+		return res, nil, nil
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -185,8 +187,7 @@ func (l *Ledger) Reserve(now time.Time, r Request) (*Reservation, *Denied, error
 	if err != nil || denied != nil {
 		return nil, denied, err
 	}
-	res := &Reservation{charges: charges, account: r.Account, set: setKey(r.CA, r.Names), repeats: r.Repeats}
-	if len(charges) == 0 {
+	if res.charges = charges; len(charges) == 0 {
 		return res, nil, nil
 	}
 	if err := l.commit(at, changed, watch...); err != nil {

@@ -224,6 +224,63 @@ func TestPoolConfirmation(t *testing.T) {
 	}
 }
 
+// Where there are no limits a pool has as many sets as anywhere, and a ledger that
+// cannot be read stops nobody.
+func TestPoolWithoutLimits(t *testing.T) {
+	i := newIssues(t, 5)
+	i.r.Limits = nil
+	taken := func(runs int) map[string]int {
+		t.Helper()
+		turns := map[string]int{}
+		for range runs {
+			names := i.issue(begin)
+			if names == nil {
+				t.Fatal("denied")
+			}
+			turns[names[0]]++
+		}
+		return turns
+	}
+	check := func(what string, turns map[string]int, each int) {
+		t.Helper()
+		for name, n := range turns {
+			if n != each {
+				t.Errorf("%s: %s had its turn %d times, want %d", what, name, n, each)
+			}
+		}
+		if len(turns) != 5 {
+			t.Errorf("%s: %d sets, want 5", what, len(turns))
+		}
+	}
+	first := taken(15)
+	check("at first", first, 3)
+	i.restart(begin)
+	if n, issued := i.pool.Filled(begin, poolPair, i.names, testCA); n != 5 || issued != 5 {
+		t.Errorf("%d sets, %d of them issued, want 5 and 5", n, issued)
+	}
+	if got := missing(i.ledger, begin); len(got) != 0 {
+		t.Errorf("spent: %v", got)
+	}
+	for key := range i.store.kept[ledgerBucket] {
+		i.store.kept[ledgerBucket][key] = []byte("{")
+	}
+	i.ledger = NewLedger(i.store)
+	if err := i.ledger.Load(begin); !errors.Is(err, ErrUnreadable) {
+		t.Fatal(err)
+	}
+	i.pool = NewPool(i.store, i.ledger)
+	if err := i.pool.Load(); err != nil {
+		t.Fatal(err)
+	}
+	again := taken(10)
+	check("without a ledger", again, 2)
+	for name := range again {
+		if first[name] == 0 {
+			t.Errorf("%s is new", name)
+		}
+	}
+}
+
 // Names that the CA has paused until a human lifts that are replaced.
 func TestPoolRetires(t *testing.T) {
 	i := newIssues(t, 1)

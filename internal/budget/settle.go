@@ -14,7 +14,7 @@ import (
 // After an error this process goes on with what is settled; only one that
 // starts later may take it for spent.
 func (l *Ledger) Settle(now time.Time, res *Reservation, o probe.Spent) error {
-	if res == nil || len(res.charges) == 0 && !res.repeats {
+	if res == nil || len(res.charges) == 0 && !(res.repeats && o.Issued) {
 		return nil // there is nothing to settle
 	}
 	l.writing.Lock()
@@ -26,6 +26,9 @@ func (l *Ledger) Settle(now time.Time, res *Reservation, o probe.Spent) error {
 	l.mu.Lock()
 	if l.broken != nil {
 		defer l.mu.Unlock()
+		if len(res.charges) == 0 {
+			return nil // nothing that is limited depends on it
+		}
 		return l.broken
 	}
 	at := l.time(now)

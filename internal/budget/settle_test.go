@@ -115,6 +115,13 @@ func TestExempt(t *testing.T) {
 	if got := issue(now.Add(119 * day)); len(got) != 5 {
 		t.Errorf("119 days later it spends %v", got)
 	}
+	// An account has no names, and so no set.
+	account := issuance()
+	account.What, account.Repeats = probe.SpendAccount, true
+	settle(t, l, now, reserve(t, l, now, account), probe.Spent{Issued: true})
+	if at := l.Issued(now, testCA, nil); !at.IsZero() {
+		t.Errorf("no names are remembered: %v", at)
+	}
 	other := issuance("b.acme-probe.example")
 	settle(t, l, now, reserve(t, l, now, other), probe.Spent{Valid: other.Names, Issued: true})
 	if at := l.Issued(now, testCA, other.Names); !at.IsZero() {
