@@ -25,6 +25,7 @@ import (
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
+	"github.com/acme-exporter/acme_exporter/internal/incident"
 	"github.com/acme-exporter/acme_exporter/internal/metrics"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/runner"
@@ -67,6 +68,7 @@ type exporter struct {
 	responders *challenge.Set
 	executor   *executor
 	runner     *runner.Runner
+	incidents  incidents
 	metrics    *metrics.Metrics
 	ready      atomic.Bool
 	config     atomic.Pointer[config.Config] // in force
@@ -94,6 +96,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		store:      kept,
 		responders: responders,
 		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept)},
+		incidents:  incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -112,7 +115,8 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Execute:     e.executor.execute,
 		Controls:    e.executor.askControls,
 		Store:       e.store,
-		Observers:   []runner.Observer{m, logObserver{common.Logger}},
+		Incidents:   e.incidents.judge,
+		Observers:   []runner.Observer{e.incidents, m, logObserver{common.Logger}},
 		GracePeriod: o.GracePeriod,
 	})
 	handler := web.New(web.Options{
@@ -241,6 +245,7 @@ func (e *exporter) apply(cfg *config.Config) error {
 	}
 	change.Commit()
 	e.executor.swap(made)
+	e.incidents.SetRules(rules(cfg.Incidents))
 	e.runner.Apply(cfg.Pairs()) // which tells the observers
 	e.config.Store(cfg)
 	return nil
@@ -256,7 +261,7 @@ func (e *exporter) restore() error {
 	if e.store.damaged() != nil {
 		return nil
 	}
-	return e.runner.Restore()
+	return errors.Join(e.incidents.Tracker.Restore(), e.runner.Restore())
 }
 
 // ledgerProblem says why nothing that is limited is allowed; nil: it is.

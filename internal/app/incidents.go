@@ -1,0 +1,58 @@
+package app
+
+import (
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/incident"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// incidents tells a tracker what the runner tells its observers: which pairs there
+// are, in its turn between their runs.
+type incidents struct{ *incident.Tracker }
+
+// judge is the runner's Options.Incidents.
+func (i incidents) judge(r *probe.Result) (confirm bool) { return i.Tracker.Observe(r).Confirm }
+
+// Apply implements runner.Configured.
+func (i incidents) Apply(pairs []config.Pair) {
+	list := make([]incident.Pair, len(pairs))
+	for n := range pairs {
+		list[n] = tracked(&pairs[n])
+	}
+	i.Tracker.Apply(time.Now(), list)
+}
+
+// Observe implements runner.Observer: the tracker has been told before.
+func (i incidents) Observe(*probe.Result) {}
+
+// Restore implements runner.Observer: the tracker keeps its own.
+func (i incidents) Restore(*probe.Result) {}
+
+// Schedule implements runner.Observer.
+func (i incidents) Schedule(probe.Pair, time.Time, bool) {}
+
+// tracked is what a tracker has to know of a pair.
+func tracked(p *config.Pair) incident.Pair {
+	critical := incident.Critical(p.Module.Prober)
+	if p.Module.Critical != nil {
+		critical = *p.Module.Critical
+	}
+	return incident.Pair{
+		Pair: p.Pair, Environment: string(p.Target.Environment),
+		Interval: p.Interval, Timeout: p.Timeout,
+		Critical: critical, Spends: p.Module.Prober.Orders(),
+	}
+}
+
+// rules are the thresholds of a configuration.
+func rules(c config.Incidents) incident.Rules {
+	confirmations := c.Failures - 1
+	if confirmations == 0 {
+		confirmations = -1 // none; 0 is the default
+	}
+	return incident.Rules{
+		Confirmations: confirmations, Inconclusive: c.Inconclusive, InconclusiveOf: c.InconclusiveOf, Successes: c.Successes,
+	}
+}
