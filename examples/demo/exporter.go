@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -73,9 +74,14 @@ func (e *exporter) baseURL() string { return "http://" + process.Loopback(e.port
 
 func (e *exporter) path(name string) string { return filepath.Join(e.dir, name) }
 
-// configure writes its configuration.
-func (e *exporter) configure(authority *ca.CA) error {
+// configure writes its configuration. control is the address of the outage
+// switch, which is there even if the CA is not.
+func (e *exporter) configure(authority *ca.CA, control string) error {
 	t, err := template.New("configuration").Parse(configuration)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(control)
 	if err != nil {
 		return err
 	}
@@ -86,6 +92,7 @@ func (e *exporter) configure(authority *ca.CA) error {
 		"HTTP":      process.Loopback(e.ports.http),
 		"TLSALPN":   process.Loopback(e.ports.tls),
 		"DNS":       process.Loopback(e.ports.dns),
+		"Control":   "http://localhost:" + port + "/",
 	})
 	if err != nil {
 		return err

@@ -1,17 +1,17 @@
 // Command demo shows acme_exporter at work on one machine, without root and
 // without a CA of one's own: it starts an ACME CA (Pebble, in this process) and
 // acme_exporter beside it, which probes that CA with every module it has and
-// has a certificate issued every 20 seconds.
+// has a certificate issued every 20 seconds. The CA has an outage switch, which
+// is a page, and the command "demo outage MODE" beside it.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,13 +29,28 @@ func main() {
 	var o options
 	flag.StringVar(&o.exporter, "exporter", "", "the acme_exporter binary to start (empty: build it from -source)")
 	flag.StringVar(&o.source, "source", filepath.Join("..", ".."), "where acme_exporter's source is, to be built")
+	flag.StringVar(&o.control, "control", "", "host:port of the outage switch (empty: "+process.Loopback(defaultControl)+" if it is free)")
 	flag.BoolVar(&o.caLog, "ca.log", false, "show what the CA does")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "Usage: %[1]s [FLAG]...\n       %[1]s [-control HOST:PORT] outage [MODE]\n\n", os.Args[0])
+		flag.PrintDefaults()
+	}
 	flag.Parse()
-	o.out, o.log = os.Stdout, os.Stderr
+	o.self, o.out, o.log = os.Args[0], os.Stdout, os.Stderr
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	var err error
+	switch {
+	case flag.NArg() == 0:
+		err = run(ctx, o)
+	case flag.Arg(0) == "outage" && flag.NArg() <= 2:
+		err = setOutage(ctx, o.out, cmp.Or(o.control, process.Loopback(defaultControl)), flag.Arg(1))
+	default:
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -44,7 +59,9 @@ func main() {
 // options are what the flags say.
 type options struct {
 	exporter, source string
+	control          string // empty: where there is room
 	caLog            bool
+	self             string // how this program was called
 	out, log         io.Writer
 }
 
@@ -73,19 +90,18 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeWithin(stopTimeout, authority.Close)) }()
 
-	control, err := serveOutage(authority.Outage)
+	exporter := exporter{binary: o.exporter, dir: dir, ports: ports, log: o.log}
+	listener, err := listenControl(o.control)
 	if err != nil {
-		return err
+		return fmt.Errorf("listen for the outage switch: %w", err)
 	}
+	control := serveControl(listener, authority.Outage, exporter.baseURL())
 	defer func() { err = errors.Join(err, closeWithin(stopTimeout, control.Shutdown)) }()
 
-	exporter := exporter{binary: o.exporter, dir: dir, ports: ports, log: o.log}
-	if err := exporter.configure(authority); err != nil {
+	if err := exporter.configure(authority, control.Addr); err != nil {
 		return err
 	}
-	return exporter.run(ctx, func() {
-		banner(o.out, exporter.baseURL(), authority, control.Addr)
-	})
+	return exporter.run(ctx, func() { banner(o, exporter.baseURL(), authority, control.Addr) })
 }
 
 // caOptions ask for a CA that is rough enough to be worth watching: some nonces
@@ -105,42 +121,25 @@ func caOptions(o options, p ports) ca.Options {
 	return c
 }
 
-// serveOutage serves the outage switch on a free port of 127.0.0.1.
-func serveOutage(outage *ca.Outage) (*http.Server, error) {
-	listener, err := net.Listen("tcp", process.Loopback(0))
-	if err != nil {
-		return nil, fmt.Errorf("listen for the outage switch: %w", err)
+// banner says where to look, and how to make the CA fail.
+func banner(o options, exporter string, authority *ca.CA, control string) {
+	command := o.self + " outage "
+	if control != process.Loopback(defaultControl) {
+		command = o.self + " -control " + control + " outage "
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/outage", outage)
-	server := &http.Server{
-		Addr:              listener.Addr().String(),
-		Handler:           mux,
-		ReadHeaderTimeout: stopTimeout,
-	}
-	go func() { _ = server.Serve(listener) }() // ends with Shutdown
-	return server, nil
-}
-
-// banner says where to look.
-func banner(w io.Writer, exporter string, authority *ca.CA, control string) {
-	fmt.Fprintf(w, `
+	fmt.Fprintf(o.out, `
 acme_exporter is watching an ACME CA of its own. Open
 
   %-32[1]s  targets, pairs, and each run's waterfall
   %-32[2]s  what Prometheus scrapes
-  %-32[3]s  the CA's directory (its certificate is home-made)
+  %-32[3]s  the CA's outage switch
+  %-32[4]s  the CA's directory (its certificate is home-made)
 
-Make the CA fail, and watch:
+Make the CA fail, on that page or from another terminal, and watch:
 
-  curl '%[4]s?mode=errors'   POSTs get 500, the directory is fine: a dead database
-  curl '%[4]s?mode=down'     nobody answers
-  curl '%[4]s?mode=slow'     every answer is %[5]s late
-  curl '%[4]s?mode=off'      well again
-
-Stop with Ctrl-C.
-
-`, exporter+"/", exporter+"/metrics", authority.DirectoryURL(), "http://"+control+"/outage", ca.SlowDelay)
+`, exporter+"/", exporter+"/metrics", "http://"+control+"/", authority.DirectoryURL())
+	listModes(o.out, command)
+	fmt.Fprint(o.out, "\nStop with Ctrl-C.\n\n")
 }
 
 // closeWithin calls stop with a context that ends after d.

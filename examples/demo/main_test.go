@@ -17,11 +17,11 @@ import (
 // The addresses in what the demo prints.
 var (
 	metricsURL = regexp.MustCompile(`http://\S+/metrics`)
-	outageURL  = regexp.MustCompile(`http://\S+\?mode=errors`)
+	controlURL = regexp.MustCompile(`http://(\S+)/ +the CA's outage switch`)
 )
 
 // TestDemo runs the demo as "make run" does, until every module has succeeded
-// and an outage has been seen, and stops it.
+// and outages have been seen, and stops it.
 func TestDemo(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -54,11 +54,20 @@ func TestDemo(t *testing.T) {
 		success := regexp.MustCompile(`acme_probes_total\{.*module="` + module + `",outcome="success".*\} [1-9]`)
 		until(module+" has succeeded", func() bool { return success.MatchString(get(metrics)) })
 	}
-	if got := get(outageURL.FindString(out.String())); got != "outage: errors\n" {
-		t.Errorf("the outage switch says %q", got)
+	control := controlURL.FindStringSubmatch(out.String())[1]
+	for _, outage := range []struct{ mode, module, reason, stage string }{
+		{"db-down", "account", "server_internal", "account"},
+		{"va-down", "validate", "server_internal", "validation"},
+		{"signing-down", "issue_dns", "server_internal", "finalization"},
+		{"cdn-error", "directory", "edge_5xx", "directory"},
+	} {
+		said := new(buffer)
+		if err := setOutage(ctx, said, control, outage.mode); err != nil || said.String() != "outage: "+outage.mode+"\n" {
+			t.Errorf("the outage switch says %q, %v", said.String(), err)
+		}
+		failure := regexp.MustCompile(`acme_probe_failures_total\{.*module="` + outage.module + `",reason="` + outage.reason + `",stage="` + outage.stage + `".*\} [1-9]`)
+		until(outage.mode+" is seen", func() bool { return failure.MatchString(get(metrics)) })
 	}
-	failure := regexp.MustCompile(`acme_probes_total\{.*fault="ca".*outcome="failure".*\} [1-9]`)
-	until("the outage is seen", func() bool { return failure.MatchString(get(metrics)) })
 
 	cancel()
 	select {

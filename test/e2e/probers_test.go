@@ -40,12 +40,12 @@ func TestProbers(t *testing.T) {
 	}
 }
 
-// TestOutage holds that a CA in front of a dead database is found out by what
-// posts to it, and only by that, and that it is the CA's fault.
-func TestOutage(t *testing.T) {
+// TestCounted holds that a CA in front of a dead database is found out by what
+// posts to it, and only by that, and that it is counted as the CA's fault.
+func TestCounted(t *testing.T) {
 	t.Parallel()
 	pebble, exporter := setUp(t)
-	pebble.Outage("errors")
+	pebble.Outage("db-down")
 	exporter.Scrape("directory")
 	exporter.Scrape("order")
 	pebble.Outage("off")

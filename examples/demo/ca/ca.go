@@ -7,7 +7,6 @@
 package ca
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -19,7 +18,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	pebbleca "github.com/letsencrypt/pebble/v2/ca"
@@ -96,7 +94,8 @@ func Start(o Options) (*CA, error) {
 	if err := o.Roughness.setenv(); err != nil {
 		return nil, err
 	}
-	handler, issuer, err := pebble(o)
+	outage := NewOutage()
+	handler, issuer, err := pebble(o, outage)
 	if err != nil {
 		return nil, err
 	}
@@ -113,19 +112,19 @@ func Start(o Options) (*CA, error) {
 	}
 
 	c := &CA{
-		Outage:  NewOutage(),
+		Outage:  outage,
 		address: listener.Addr().String(),
 		root:    root,
 		issuer:  issuer,
 		served:  make(chan error, 1),
 	}
 	c.server = &http.Server{
-		Handler:           c.Outage.Handler(handler),
+		Handler:           outage.before(handler),
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	go func() { c.served <- c.server.ServeTLS(c.Outage.Listener(listener), "", "") }()
+	go func() { c.served <- c.server.ServeTLS(outage.listen(listener), "", "") }()
 	return c, nil
 }
 
@@ -151,8 +150,9 @@ func (c *CA) Close(ctx context.Context) error {
 	return err
 }
 
-// pebble makes Pebble's parts and returns its handler and its root.
-func pebble(o Options) (http.Handler, []byte, error) {
+// pebble makes Pebble's parts, of which outage makes some fail, and returns its
+// handler and its root.
+func pebble(o Options, outage *Outage) (http.Handler, []byte, error) {
 	logger := log.New(io.Discard, "", 0)
 	if o.Log != nil {
 		logger = log.New(o.Log, "", log.LstdFlags|log.Lmicroseconds)
@@ -177,26 +177,8 @@ func pebble(o Options) (http.Handler, []byte, error) {
 	if o.Within != nil {
 		handler = o.Within(handler, store)
 	}
-	return serialize(handler), root.PEM(), nil
-}
-
-// serialize lets one request at a time into next. Pebble needs it: displaying
-// an authorization locks it and then the store, looking for a valid one locks
-// the store and then authorizations, and the two stop each other for ever when
-// clients work in parallel.
-func serialize(next http.Handler) http.Handler {
-	var mu sync.Mutex // guards next
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-		if err != nil {
-			http.Error(w, "read the request: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		mu.Lock()
-		defer mu.Unlock()
-		next.ServeHTTP(w, r)
-	})
+	inside := &interior{pebble: handler, store: store, pollOrder: o.Roughness.PollOrder}
+	return outage.within(inside), root.PEM(), nil
 }
 
 // setenv puts r where Pebble's constructors look for it.

@@ -2,7 +2,6 @@ package ca
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,73 +15,137 @@ import (
 // Mode is a way in which a CA fails.
 type Mode string
 
-// The modes.
+// The modes; [Modes] says what each of them does.
 const (
-	// Off: no outage.
-	Off Mode = "off"
-	// Down: connections are closed without a word.
-	Down Mode = "down"
-	// Errors: what a CA in front of a dead database does. The directory and
-	// nonces are served as ever; every POST gets 500 serverInternal.
-	Errors Mode = "errors"
-	// Slow: every answer comes [SlowDelay] late.
-	Slow Mode = "slow"
+	Off             Mode = "off"
+	DatabaseDown    Mode = "db-down"
+	ValidationDown  Mode = "va-down"
+	ResolverDown    Mode = "resolver-down"
+	SigningDown     Mode = "signing-down"
+	SigningDownSync Mode = "signing-down-sync"
+	Slow            Mode = "slow"
+	CDNError        Mode = "cdn-error"
+	Down            Mode = "down"
 )
 
-// SlowDelay is by how much answers are late in the mode Slow.
-const SlowDelay = 2 * time.Second
+// Description is what people need to know of a mode.
+type Description struct {
+	Mode  Mode
+	Title string // what has happened, in a few words
+	Seen  string // what a client sees of it, in a sentence or two
+}
 
-// Modes lists every mode.
-func Modes() []Mode { return []Mode{Off, Down, Errors, Slow} }
+// outage is a mode and what it does. What stands before the CA is its edge: it
+// knows nothing of ACME. What happens within the CA can use its store. Each may
+// answer a request or let next do so; nil lets it pass.
+type outage struct {
+	Description
+	edge   func(next http.Handler, w http.ResponseWriter, r *http.Request)
+	within func(next *interior, w http.ResponseWriter, r *http.Request)
+}
+
+// outages has every mode, in the order in which people look for one.
+var outages = []outage{
+	{Description: Description{Off, "Everything works", "Or works again: what an outage has made invalid stays so."}},
+	{Description: Description{
+		DatabaseDown, "The database is down",
+		"The directory and nonces are served as ever. Every POST gets 500 serverInternal; new orders wait for it.",
+	}, within: databaseDown},
+	{Description: Description{
+		ValidationDown, "The validation authority is down",
+		"Every status is 200. Nobody comes to validate, and the authorization turns invalid with serverInternal in its challenge.",
+	}, within: validationFails(noValidator)},
+	{Description: Description{
+		ResolverDown, "The CA's resolver is down",
+		"Every status is 200. The authorization turns invalid with a dns time-out, as if our own zone were to blame.",
+	}, within: validationFails(noResolver)},
+	{Description: Description{
+		SigningDown, "The signer is down",
+		"Every status is 200. A finalized order is processing, and then invalid with serverInternal.",
+	}, within: signingDown(false)},
+	{Description: Description{
+		SigningDownSync, "The signer is down, at a CA that signs at once",
+		"Finalizing gets 500 serverInternal, and the order is invalid.",
+	}, within: signingDown(true)},
+	{Description: Description{
+		Slow, "Everything is slow",
+		fmt.Sprintf("Every answer is right, and takes %d times as long: a second at least.", SlowFactor),
+	}, edge: slow},
+	{Description: Description{
+		CDNError, "The CA's edge does not reach it",
+		"Every answer is a content network's HTML page, with status 503 or 520 and without a nonce.",
+	}, edge: cdnError},
+	{Description: Description{
+		Down, "The CA is gone",
+		"Nobody answers: connections are reset.",
+	}, edge: func(http.Handler, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+}
+
+// Modes lists every mode, Off first.
+func Modes() []Description {
+	list := make([]Description, len(outages))
+	for i := range outages {
+		list[i] = outages[i].Description
+	}
+	return list
+}
 
 // Outage is a switch that makes a CA fail. It is itself the HTTP handler of the
 // switch, which obeys this machine only.
 type Outage struct {
-	mode atomic.Value // Mode
+	current atomic.Pointer[outage]
 }
 
 // NewOutage returns a switch that is off.
 func NewOutage() *Outage {
 	o := new(Outage)
-	o.mode.Store(Off)
+	o.current.Store(&outages[0])
 	return o
 }
 
 // Mode is the mode in force.
-func (o *Outage) Mode() Mode { return o.mode.Load().(Mode) }
+func (o *Outage) Mode() Mode { return o.current.Load().Mode }
 
-// Set puts m in force at once, also for connections that are open.
+// Set puts m in force at once, also for connections that are open. What a mode
+// has made invalid stays so after it.
 func (o *Outage) Set(m Mode) error {
-	if !slices.Contains(Modes(), m) {
-		return fmt.Errorf("set outage: mode %q is none of %v", m, Modes())
+	i := slices.IndexFunc(outages, func(one outage) bool { return one.Mode == m })
+	if i < 0 {
+		var names []Mode
+		for _, d := range Modes() {
+			names = append(names, d.Mode)
+		}
+		return fmt.Errorf("set outage: mode %q is none of %v", m, names)
 	}
-	o.mode.Store(m)
+	o.current.Store(&outages[i])
 	return nil
 }
 
-// Handler puts the switch before next.
-func (o *Outage) Handler(next http.Handler) http.Handler {
+// before is the part of the switch that is the CA's edge.
+func (o *Outage) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch o.Mode() {
-		case Down:
-			panic(http.ErrAbortHandler)
-		case Errors:
-			if r.Method == http.MethodPost {
-				serverInternal(w)
-				return
-			}
-		case Slow:
-			if wait(r.Context(), SlowDelay) != nil {
-				return
-			}
+		if edge := o.current.Load().edge; edge != nil {
+			edge(next, w, r)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// Listener puts the switch before l: while the CA is down, a new connection is
+// within is the part of the switch that is in the CA.
+func (o *Outage) within(next *interior) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if within := o.current.Load().within; within != nil {
+			within(next, w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// listen puts the switch before l: while the CA is down, a new connection is
 // closed before it can say anything.
-func (o *Outage) Listener(l net.Listener) net.Listener { return &listener{l, o} }
+func (o *Outage) listen(l net.Listener) net.Listener { return &listener{l, o} }
 
 type listener struct {
 	net.Listener
@@ -103,37 +166,47 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// ServeHTTP is the switch: GET shows the mode in force, and ?mode=down, errors,
-// slow or off, with GET or POST, puts another in force. It refuses everybody
-// who is not on this machine, and browsers sent by another page.
+// ServeHTTP is the switch: GET shows the mode in force, POST with ?mode= puts
+// another in force. It refuses those whom [LocalOnly] refuses.
 func (o *Outage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !local(r) {
-		http.Error(w, "the outage switch obeys this machine only", http.StatusForbidden)
-		return
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		w.Header().Set("Allow", "GET, POST")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	if mode := r.FormValue("mode"); mode != "" {
+	LocalOnly(http.HandlerFunc(o.serve)).ServeHTTP(w, r)
+}
+
+func (o *Outage) serve(w http.ResponseWriter, r *http.Request) {
+	mode := r.FormValue("mode")
+	switch {
+	case r.Method == http.MethodPost:
 		if err := o.Set(Mode(mode)); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+	case r.Method != http.MethodGet || mode != "":
+		w.Header().Set("Allow", "GET, POST")
+		http.Error(w, "method not allowed: the mode is set with POST", http.StatusMethodNotAllowed)
+		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	fmt.Fprintf(w, "outage: %s\n", o.Mode())
 }
 
-// local reports whether r comes from this machine, by address and by the name
-// it was asked under, and not at another site's bidding.
+// LocalOnly lets requests to next that come from this machine, by address and by
+// the name it was asked under, and of those that change something none that
+// another site's page has made.
+func LocalOnly(next http.Handler) http.Handler {
+	same := http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !local(r) {
+			http.Error(w, "this obeys its own machine only", http.StatusForbidden)
+			return
+		}
+		same.ServeHTTP(w, r)
+	})
+}
+
+// local reports whether r comes from this machine.
 func local(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return false
 	}
 	host := r.Host
@@ -145,16 +218,6 @@ func local(r *http.Request) bool {
 	}
 	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && address.IsLoopback()
-}
-
-func serverInternal(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusInternalServerError)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"type":   "urn:ietf:params:acme:error:serverInternal",
-		"detail": "Unable to validate JWS",
-		"status": http.StatusInternalServerError,
-	})
 }
 
 // wait waits for d, or less if ctx ends first, and then says why.
