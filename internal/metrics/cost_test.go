@@ -74,7 +74,11 @@ func observeWorst(m *Metrics, name probe.Pair) {
 }
 
 func TestSeriesOfAnIssuingPair(t *testing.T) {
-	m, reg := newMetricsOf(t, Options{Histograms: Classic, Budget: &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}}})
+	m, reg := newMetricsOf(t, Options{
+		Histograms: Classic,
+		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
+		Incidents:  outage().past(),
+	})
 	limited := configured(issuing, "1")
 	limited.Target = limitedCorp
 	m.Apply([]config.Pair{limited})

@@ -111,10 +111,10 @@ func (d *declarer) gauge(s scope, name, help string, labels ...string) *promethe
 	return v
 }
 
-// scraped declares a gauge that a collector makes at every scrape: it is not
-// registered here, and its series go when the collector leaves them out.
-func (d *declarer) scraped(s scope, name, help string, labels ...string) *prometheus.Desc {
-	d.families = append(d.families, family{name: name, kind: "gauge", help: help, scope: s, labels: labels})
+// scraped declares what a collector makes at every scrape, a gauge or a counter:
+// it is not registered here, and its series go when the collector leaves them out.
+func (d *declarer) scraped(s scope, kind, name, help string, labels ...string) *prometheus.Desc {
+	d.families = append(d.families, family{name: name, kind: kind, help: help, scope: s, labels: labels})
 	return prometheus.NewDesc(name, help, s.with(labels), nil)
 }
 

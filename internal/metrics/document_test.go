@@ -41,7 +41,11 @@ func TestDocument(t *testing.T) {
 // populated returns a registry in which every family has series.
 func populated(t *testing.T, histograms string) *prometheus.Registry {
 	t.Helper()
-	m, reg := newMetricsOf(t, Options{Histograms: histograms, Budget: &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}}})
+	m, reg := newMetricsOf(t, Options{
+		Histograms: histograms,
+		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
+		Incidents:  outage().past(),
+	})
 	m.Apply([]config.Pair{configured(issuing, "1")})
 	m.Observe(issuance(issuing, "1", start))
 	changed := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)

@@ -14,6 +14,7 @@ type families struct {
 	issued     certificateFamilies
 	target     targetFamilies
 	limits     limitFamilies
+	incidents  incidentFamilies
 	exporter   exporterFamilies
 }
 
@@ -26,6 +27,7 @@ func declare(d *declarer) *families {
 		issued:     declareCertificates(d),
 		target:     declareTarget(d),
 		limits:     declareLimits(d),
+		incidents:  declareIncidents(d),
 		exporter:   declareExporter(d),
 	}
 }
@@ -179,17 +181,51 @@ const nameRemaining = "acme_rate_limit_remaining"
 
 func declareLimits(d *declarer) limitFamilies {
 	return limitFamilies{
-		remaining: d.scraped(ofTarget, nameRemaining,
+		remaining: d.scraped(ofTarget, "gauge", nameRemaining,
 			"What our own budget has left of the CA's rate limit, in whole tokens, by the key (domain, identifier, set of names) that has the fewest. Absent for targets that spend nothing, where the CA has no limits or none are known, and while the ledger cannot be read.",
 			"limit"),
-		capacity: d.scraped(ofTarget, "acme_rate_limit_capacity",
+		capacity: d.scraped(ofTarget, "gauge", "acme_rate_limit_capacity",
 			"What the budget of a key holds when nothing was spent: our share of what the CA gives.",
 			"limit"),
 		refused: d.counter(ofTarget, "acme_rate_limited_total",
 			"Runs that the CA itself refused because of a rate limit (HTTP 429, or the problem rateLimited without 503). The limit is requests for those per second and address, unknown where the CA named none that we know. What our own budget held back is not in it, nor are follow-ups.",
 			"limit"),
-		ledgerOK: d.scraped(ofExporter, "acme_budget_ledger_ok",
+		ledgerOK: d.scraped(ofExporter, "gauge", "acme_budget_ledger_ok",
 			"Whether the ledger of what was spent of rate limits can be read and written: 1 or 0. While it is 0, nothing is ordered where limits are known. Absent where no ledger is kept."),
+	}
+}
+
+// incidentFamilies are about how a target is, and its incidents: when it was down
+// or degraded.
+type incidentFamilies struct {
+	state, lastEvidence *prometheus.Desc
+	start, end, info    *prometheus.Desc
+	incidents, downtime *prometheus.Desc
+}
+
+// nameState is the family whose name stands for all that one collector makes.
+const nameState = "acme_target_state"
+
+func declareIncidents(d *declarer) incidentFamilies {
+	return incidentFamilies{
+		state: d.scraped(ofTarget, "gauge", nameState,
+			"How the target is: 1 for one of up, degraded, down and unknown, 0 for the others. down: a critical module is; degraded: only others are; unknown: nobody has seen anything lately, which is no evidence of up and none of down.",
+			"state"),
+		lastEvidence: d.scraped(ofTarget, "gauge", "acme_target_last_evidence_timestamp_seconds",
+			"When the last run ended that was a success, or whose failure was the CA's (ca) or that of the way to it (unreachable). Absent until there has been one."),
+		start: d.scraped(ofTarget, "gauge", "acme_incident_start_timestamp_seconds",
+			"When the first failed run of the target's latest incident started: of the one that goes on, or else of the last one. Absent if none is known."),
+		end: d.scraped(ofTarget, "gauge", "acme_incident_end_timestamp_seconds",
+			"When the first of the successes that ended the latest incident started. Absent while it goes on."),
+		info: d.scraped(ofTarget, "gauge", "acme_incident_info",
+			"Always 1: what the latest incident was at its worst (down or degraded), where it failed, why, and whose fault it is.",
+			"kind", "stage", "reason", "fault"),
+		incidents: d.scraped(ofTarget, "counter", "acme_incidents_total",
+			"Incidents of the target since it was configured: down are those in which it was down, degraded those that began as degraded, so that one which became worse is in both. Survives restarts.",
+			"kind"),
+		downtime: d.scraped(ofTarget, "counter", "acme_downtime_seconds_total",
+			"Time that the target was down or degraded since it was configured. That of an incident that goes on counts to its last failed run, the rest when it ends. Survives restarts.",
+			"kind"),
 	}
 }
 

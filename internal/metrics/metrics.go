@@ -24,6 +24,9 @@ type Options struct {
 	// Budget is where what is left of the rate limits comes from; nil: the families
 	// of it are absent.
 	Budget Budget
+	// Incidents is where the states of targets and their incidents come from; nil: the
+	// families of them are absent.
+	Incidents Incidents
 }
 
 // Metrics keeps the series of all configured pairs. It observes a runner; all
@@ -57,6 +60,9 @@ func New(reg prometheus.Registerer, o Options) (*Metrics, error) {
 	}
 	if o.Budget != nil {
 		d.register(nameRemaining, &budgetCollector{m, o.Budget})
+	}
+	if o.Incidents != nil {
+		d.register(nameState, &incidentCollector{m, o.Incidents})
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("metrics: %w", d.err)
