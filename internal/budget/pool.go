@@ -143,13 +143,16 @@ func (p *Pool) Next(now time.Time, pair probe.Pair, names config.Names, r Reques
 	if p.broken != nil {
 		return Request{}, nil, p.broken
 	}
-	pt := partition{pair, names.Zone, max(names.Count, 1), names.Wildcard}
+	pt, size := partition{pair, names.Zone, max(names.Count, 1), names.Wildcard}, max(names.Sets, 1)
+	if err := p.write(pt, nil, append(p.surplus(now, pt, size, r.CA), p.abandoned(now, pt, r.CA)...)); err != nil {
+		return Request{}, nil, err
+	}
 	for {
-		chosen, gone, denied, err := p.choose(now, pt, max(names.Sets, 1), r)
+		chosen, gone, denied, err := p.choose(now, pt, size, r)
 		if err != nil {
 			return Request{}, nil, err
 		}
-		if err := p.write(pt, chosen, append(gone, p.abandoned(now, pt, r.CA)...)); err != nil {
+		if err := p.write(pt, chosen, gone); err != nil {
 			return Request{}, nil, err
 		}
 		switch {
@@ -179,14 +182,7 @@ func (p *Pool) choose(now time.Time, pt partition, size int, r Request) (chosen 
 		}
 		return false, nil
 	}
-	var uncertified, certified []*nameSet
-	for _, set := range p.sets[pt] {
-		if p.ledger.issuedAt(now, set.in(r.CA)).IsZero() {
-			uncertified = append(uncertified, set)
-		} else {
-			certified = append(certified, set)
-		}
-	}
+	uncertified, certified := p.split(now, p.sets[pt], r.CA)
 	// The first that is allowed of those that are looked at.
 	firstOf := func(sets []*nameSet) (*nameSet, error) {
 		for _, set := range sets {
@@ -218,24 +214,52 @@ func (p *Pool) choose(now time.Time, pt partition, size int, r Request) (chosen 
 	return chosen, gone, soonest, err
 }
 
+// split tells the sets that had a certificate lately from the others, in the order in
+// which they are.
+func (p *Pool) split(now time.Time, sets []*nameSet, ca string) (uncertified, certified []*nameSet) {
+	for _, set := range sets {
+		if p.ledger.issuedAt(now, set.in(ca)).IsZero() {
+			uncertified = append(uncertified, set)
+		} else {
+			certified = append(certified, set)
+		}
+	}
+	return uncertified, certified
+}
+
 // retires reports whether the names cannot be used until somebody lifts a pause.
 func (d *Denied) retires() bool {
 	return d.Cause == CausePaused && d.At.IsZero() &&
 		(d.Key.Limit == config.LimitFailedValidations || d.Key.Limit == config.LimitConsecutiveFailures)
 }
 
+// surplus returns the sets that are too many since the pool was made smaller: first
+// those that are worth no more than new ones, and of either kind those taken longest
+// ago. What a run has reserved is not among them. It needs p.mu.
+func (p *Pool) surplus(now time.Time, pt partition, size int, ca string) []*nameSet {
+	more := len(p.sets[pt]) - size
+	if more <= 0 || !p.ledger.readable() {
+		return nil
+	}
+	uncertified, certified := p.split(now, p.sets[pt], ca)
+	gone := slices.DeleteFunc(slices.Concat(uncertified, certified), func(set *nameSet) bool {
+		return p.ledger.reserved(set.in(ca))
+	})
+	return gone[:min(more, len(gone))]
+}
+
 // abandoned returns the sets that the pair had with another zone or count, once
 // they are worth no more than new ones. It needs p.mu.
 func (p *Pool) abandoned(now time.Time, pt partition, ca string) (gone []*nameSet) {
+	if !p.ledger.readable() {
+		return nil // what they are worth is not known
+	}
 	for other, sets := range p.sets {
 		if other.pair != pt.pair || other == pt {
 			continue
 		}
-		for _, set := range sets {
-			if p.ledger.issuedAt(now, set.in(ca)).IsZero() {
-				gone = append(gone, set)
-			}
-		}
+		uncertified, _ := p.split(now, sets, ca)
+		gone = append(gone, uncertified...)
 	}
 	return gone
 }
@@ -258,11 +282,9 @@ func (p *Pool) write(pt partition, chosen *nameSet, gone []*nameSet) error {
 	if err := p.store.Commit(changes...); err != nil {
 		return fmt.Errorf("write the pool of names: %w", err)
 	}
-	for _, set := range gone {
-		p.remove(set)
-	}
+	p.remove(gone)
 	if chosen != nil {
-		p.remove(chosen)
+		p.remove([]*nameSet{chosen})
 		p.last++
 		chosen.Turn = p.last
 		p.sets[pt] = append(p.sets[pt], chosen)
@@ -271,9 +293,18 @@ func (p *Pool) write(pt partition, chosen *nameSet, gone []*nameSet) error {
 }
 
 // remove needs p.mu.
-func (p *Pool) remove(set *nameSet) {
-	of := set.partition()
-	p.sets[of] = slices.DeleteFunc(p.sets[of], func(s *nameSet) bool { return s == set })
+func (p *Pool) remove(gone []*nameSet) {
+	of := map[partition]map[*nameSet]bool{}
+	for _, set := range gone {
+		pt := set.partition()
+		if of[pt] == nil {
+			of[pt] = map[*nameSet]bool{}
+		}
+		of[pt][set] = true
+	}
+	for pt, these := range of {
+		p.sets[pt] = slices.DeleteFunc(p.sets[pt], func(s *nameSet) bool { return these[s] })
+	}
 }
 
 // Filled returns how many sets the pair's pool has, and how many of them had a

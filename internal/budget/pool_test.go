@@ -325,29 +325,6 @@ func TestPoolDenied(t *testing.T) {
 	}
 }
 
-// What another zone or count has left is kept while it is worth something.
-func TestPoolChanges(t *testing.T) {
-	i := newIssues(t, 3)
-	before := i.issue(begin)
-	i.next(begin) // a set that never had a certificate
-	zone := i.names.Zone
-	i.names.Zone = "par.acme-probe.example"
-	i.issue(begin)
-	if n := len(i.store.kept[poolBucket]); n != 2 {
-		t.Errorf("%d sets are stored, want the issued one and the new one", n)
-	}
-	i.names.Zone = zone
-	i.r.Confirmation = true
-	if got := i.issue(begin.Add(day)); !slices.Equal(got, before) {
-		t.Errorf("%v, want %v", got, before)
-	}
-	i.names.Zone = "lon.acme-probe.example"
-	i.issue(begin.Add(200 * day))
-	if n := len(i.store.kept[poolBucket]); n != 1 {
-		t.Errorf("%d sets are stored, want the new one", n)
-	}
-}
-
 func TestPoolDamaged(t *testing.T) {
 	i := newIssues(t, 3)
 	i.issue(begin)

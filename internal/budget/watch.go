@@ -50,6 +50,20 @@ func (l *Ledger) Watched(now time.Time, ca string) time.Duration {
 	return time.Duration(l.time(now) - since)
 }
 
+// readable reports whether what was spent is known.
+func (l *Ledger) readable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken == nil
+}
+
+// reserved reports whether a run that is not over has something of the key's.
+func (l *Ledger) reserved(key Key) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[key].open > 0
+}
+
 // paused reports whether any of the keys is.
 func (l *Ledger) paused(now time.Time, keys []Key) bool {
 	l.mu.Lock()
