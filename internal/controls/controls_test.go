@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -47,6 +46,9 @@ func TestName(t *testing.T) {
 			if got.Kind != probe.ControlName || got.Target != "example.org" {
 				t.Errorf("%s %q", got.Kind, got.Target)
 			}
+			if test.alive && got.Duration >= controls.Timeout {
+				t.Errorf("alive after %s", got.Duration)
+			}
 			for _, r := range test.resolvers {
 				if got.Error != nil && !strings.Contains(got.Error.Message, r) {
 					t.Errorf("nothing of %s in: %s", r, got.Error.Message)
@@ -63,9 +65,17 @@ func TestName(t *testing.T) {
 // another.
 func TestAsk(t *testing.T) {
 	// Each answers only when both have been asked.
-	var both sync.WaitGroup
-	both.Add(2)
-	meet := func(http.ResponseWriter, *http.Request) { both.Done(); both.Wait() }
+	var asked atomic.Int32
+	both := make(chan struct{})
+	meet := func(_ http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+	}
 	first, _ := web(t, meet)
 	_, second := web(t, meet)
 	c := load(t, "  other: {directory_url: '"+second+"', probes: {directory: 1m}}",

@@ -32,7 +32,8 @@ func TestRest(t *testing.T) {
 		a, asked := counted(time.Second)
 		gone, leave := context.WithCancel(t.Context())
 		leave()
-		if got := a.Ask(gone, "t"); got != nil || *asked != 0 {
+		got := a.Ask(gone, "t")
+		if synctest.Wait(); got != nil || *asked != 0 {
 			t.Errorf("who had left got %+v", got)
 		}
 		start := time.Now()

@@ -50,7 +50,7 @@ func (l *linked) ask(ctx context.Context) (alive bool, failed *probe.CallError) 
 		return false, acmehttp.Explain(ctx, err, probe.PhaseRequest)
 	}
 	var certificate atomic.Bool
-	transport := l.transport(ctx, proxy, &certificate)
+	transport := l.transport(proxy, &certificate)
 	defer transport.CloseIdleConnections()
 	// Not a Client's Do, which would follow redirects.
 	res, err := transport.RoundTrip(req)
@@ -69,20 +69,14 @@ var proxyStatus = []int{
 	http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// transport returns one for a single request. Whatever it opens ends with ctx:
-// net/http would go on with a dial and a handshake for whoever comes next.
-func (l *linked) transport(ctx context.Context, proxy *url.URL, certificate *atomic.Bool) *http.Transport {
+// transport returns one for a single request. Its idle connections are to be closed
+// afterwards, which also ends a dial and a handshake that nobody waits for any more.
+func (l *linked) transport(proxy *url.URL, certificate *atomic.Bool) *http.Transport {
 	dialer := net.Dialer{Resolver: l.resolver}
 	return &http.Transport{
 		Proxy:              http.ProxyURL(proxy),
 		ProxyConnectHeader: l.proxyHeader,
-		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err == nil {
-				context.AfterFunc(ctx, func() { conn.Close() })
-			}
-			return conn, err
-		},
+		DialContext:        dialer.DialContext,
 		TLSClientConfig: &tls.Config{
 			InsecureSkipVerify: true, // whose certificate it is does not matter
 			VerifyConnection: func(tls.ConnectionState) error {

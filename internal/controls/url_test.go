@@ -177,12 +177,18 @@ func TestHostNotFound(t *testing.T) {
 // TestShown holds that what is kept of a directory's URL is no secret and not long.
 func TestShown(t *testing.T) {
 	address := closed(t)
-	got := one(t, controls.Options{Config: load(t,
-		"  other: {directory_url: 'https://"+address+"/"+strings.Repeat("long/", 100)+"?key=\"hunter2', probes: {directory: 1m}}")})
-	if strings.Contains(got.Target, "hunter2") || !strings.HasPrefix(got.Target, "https://"+address+"/long/") || len(got.Target) > 200 {
-		t.Errorf("%d bytes: %s", len(got.Target), got.Target)
+	for path, want := range map[string]string{
+		`acme?key="hunter2`:            "https://" + address + "/acme",
+		strings.Repeat("long/", 100):   "https://" + address + "/long/long/",
+		"WSZ4jW9PJZbpKXdVc2mVt3a/acme": "https://" + address + "/[removed]/acme",
+	} {
+		got := one(t, controls.Options{Config: load(t,
+			"  other: {directory_url: 'https://"+address+"/"+path+"', probes: {directory: 1m}}")})
+		if !strings.HasPrefix(got.Target, want) || strings.Contains(got.Target, "hunter") || len(got.Target) > 200 {
+			t.Errorf("%d bytes: %s", len(got.Target), got.Target)
+		}
+		check(t, got, false, probe.PhaseConnect, probe.CauseRefused)
 	}
-	check(t, got, false, probe.PhaseConnect, probe.CauseRefused)
 }
 
 // proxy runs one that reaches whom it is told to, or answers with status, and
@@ -257,5 +263,21 @@ func TestProxy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLeaves holds that nothing stays open of a handshake that was given up.
+func TestLeaves(t *testing.T) {
+	t.Parallel()
+	left := make(chan struct{})
+	hole := raw(t, func(c net.Conn) {
+		_, _ = io.Copy(io.Discard, c)
+		close(left)
+	})
+	check(t, one(t, controls.Options{Config: load(t, urls("https://"+hole))}), false, probe.PhaseTLS, probe.CauseTimeout)
+	select {
+	case <-left:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the connection is still open")
 	}
 }
