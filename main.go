@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -51,8 +50,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	cli.GetFlag(promslogflag.LevelFlagName).IsSetByUser(&levelChosen)
 
 	// The flags of the default command stand at the top, so that --help shows them.
-	serveCmd := cli.Command("serve", "Run the exporter (the default).").Default()
+	var chosen command
 	var serve app.ServeOptions
+	cli.Command("serve", "Run the exporter (the default).").Default().
+		Action(chosen.chosen(func(ctx context.Context, common app.Common) error { return app.Serve(ctx, common, serve) }))
 	serve.Web = kingpinflag.AddFlags(cli, ":18555")
 	duration(cli, "timeout-offset", "500ms", &serve.TimeoutOffset, "Time taken off the scrape timeout of /probe for the way back.")
 	cli.Flag("config.enable-auto-reload", "Reload when the content of the configuration file has changed.").
@@ -62,15 +63,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	cli.Flag("metrics.histograms", "Which histograms to expose: classic, native or both.").
 		Default("both").StringVar(&serve.Histograms)
 
-	probeCmd := cli.Command("probe", "Run one probe now and show each of its calls.")
-	var probe app.ProbeOptions
-	probeCmd.Arg("target", "Name of a configured target.").Required().StringVar(&probe.Target)
-	probeCmd.Arg("module", "Name of a module that the target's probes name.").Required().StringVar(&probe.Module)
-	probeCmd.Flag("output", "text, json or metrics.").Short('o').Default("text").StringVar(&probe.Output)
-
-	account, budget := accountFlags(cli), budgetFlags(cli)
-
-	checkConfigCmd, check := checkFlags(cli)
+	probeCommand(cli, &chosen)
+	accountCommands(cli, &chosen)
+	budgetCommands(cli, &chosen)
+	checkCommand(cli, &chosen)
+	replayCommand(cli, &chosen)
 
 	// Help and version end the parsing; kingpin would end the process.
 	stopped, code := false, exitSuccess
@@ -80,7 +77,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			code = exitUsage
 		}
 	})
-	command, err := cli.Parse(args)
+	name, err := cli.Parse(args)
 	switch {
 	case stopped:
 		return code
@@ -91,28 +88,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	operation, isAccount := strings.CutPrefix(command, accountCommand)
-	if command != serveCmd.FullCommand() && !levelChosen {
+	if name != "serve" && !levelChosen {
 		logging.Level = promslog.NewLevel()
 		_ = logging.Level.Set("warn") // its output is what the user wants to read
 	}
 	common.Logger = promslog.New(&logging)
 
-	switch command {
-	case serveCmd.FullCommand():
-		err = app.Serve(ctx, common, serve)
-	case probeCmd.FullCommand():
-		err = app.Probe(ctx, common, probe)
-	case checkConfigCmd.FullCommand():
-		err = app.CheckConfig(ctx, common, *check)
-	}
-	switch {
-	case isAccount:
-		account.Operation = operation
-		err = app.Account(ctx, common, *account)
-	case budget.Operation != "":
-		err = app.Budget(ctx, common, *budget)
-	}
+	err = chosen(ctx, common)
 	switch {
 	case err == nil:
 		return exitSuccess
