@@ -25,6 +25,8 @@ type checkedFile struct {
 	Pairs   int    `json:"pairs"`
 	// Mistakes are in the order of the file; what cannot be kept is among them.
 	Mistakes []mistake `json:"mistakes,omitempty"`
+	// Warnings fail nothing; there are none when the file has other mistakes.
+	Warnings []mistake `json:"warnings,omitempty"`
 	// Plan is nil when the file has other mistakes.
 	Plan *budget.Plan `json:"plan,omitempty"`
 }
@@ -66,6 +68,9 @@ func CheckConfig(ctx context.Context, c Common, o CheckOptions) error {
 		}
 		if cfg != nil {
 			one.Targets, one.Pairs = len(cfg.Targets), len(cfg.Pairs())
+			for _, w := range cfg.Warnings() {
+				one.Warnings = append(one.Warnings, mistakes(w)...)
+			}
 		}
 		checked.Files = append(checked.Files, one)
 		if o.Output == "json" {
@@ -107,7 +112,13 @@ func (c Common) printChecked(f checkedFile) error {
 		verdict = "cannot be kept"
 	}
 	fmt.Fprintf(c.Stdout, "%s: %s (targets: %d, pairs: %d)\n", f.File, verdict, f.Targets, f.Pairs)
-	return f.Plan.Text(c.Stdout)
+	if err := f.Plan.Text(c.Stdout); err != nil {
+		return err
+	}
+	for _, w := range f.Warnings {
+		fmt.Fprintf(c.Stdout, "%s:%d:%d: warning: %s: %s\n", f.File, w.Line, w.Column, w.Path, w.Problem)
+	}
+	return nil
 }
 
 // loadFile loads a file and plans what it will spend. What cannot be kept is a
