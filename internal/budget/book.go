@@ -31,6 +31,19 @@ func (b *Book) Load(now time.Time) error {
 	return errors.Join(b.ledger.Load(now), b.pool.Load())
 }
 
+// Apply takes note of the pairs that a configuration has: what the pools have for
+// others is dropped, once it is worth no more than new names. An error changes
+// nothing of what the configured pairs may do.
+func (b *Book) Apply(now time.Time, pairs []config.Pair) error {
+	pooled := map[probe.Pair]bool{}
+	for i := range pairs {
+		if names := pairs[i].Names(); names != nil && names.Mode == config.NamesPool {
+			pooled[pairs[i].Pair] = true
+		}
+	}
+	return b.pool.retain(now, pooled)
+}
+
 // OK reports whether the ledger and the pools can be read, and could be written
 // the last time.
 func (b *Book) OK() bool { return b.Problem() == nil }

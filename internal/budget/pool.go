@@ -264,6 +264,29 @@ func (p *Pool) abandoned(now time.Time, pt partition, ca string) (gone []*nameSe
 	return gone
 }
 
+// retain drops the sets of pairs that have no pool any more, unless they had a
+// certificate lately at whatever CA: the pair may come back.
+func (p *Pool) retain(now time.Time, pooled map[probe.Pair]bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil || !p.ledger.readable() {
+		return nil // what they are worth is not known
+	}
+	issued := p.ledger.issuedSets(now)
+	var gone []*nameSet
+	for pt, sets := range p.sets {
+		if pooled[pt.pair] {
+			continue
+		}
+		for _, set := range sets {
+			if !issued[set.digest] {
+				gone = append(gone, set)
+			}
+		}
+	}
+	return p.write(partition{}, nil, gone)
+}
+
 // write gives chosen, which may be nil or new, its turn, and drops those that are
 // gone. It needs p.mu.
 func (p *Pool) write(pt partition, chosen *nameSet, gone []*nameSet) error {

@@ -1,9 +1,13 @@
 package budget
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
@@ -29,6 +33,65 @@ func TestPoolChanges(t *testing.T) {
 	if n := len(i.store.kept[poolBucket]); n != 1 {
 		t.Errorf("%d sets are stored, want the new one", n)
 	}
+}
+
+// The sets of pairs that are not configured any more, or have no pool, are kept while
+// they are worth something.
+func TestPoolUnconfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newDisk()
+		b := open(t, store)
+		names := poolNames(3)
+		cfg := plannedProduction().issue("kept", time.Hour, names).issue("renamed", time.Hour, names).issue("random", time.Hour, names)
+		for _, module := range []string{"kept", "renamed", "random"} {
+			for _, issued := range []bool{true, false} {
+				p := b.Purse(cfg.pair(t, module), false)
+				got := ordered(t, p, issuing)
+				if err := p.Settle(probe.Spent{Valid: got, Issued: issued, NoCertificate: !issued}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		after := plannedProduction().issue("kept", time.Hour, names).issue("random", time.Hour, randomNames())
+		for _, test := range []struct {
+			when string
+			wait time.Duration
+			cfg  planned
+			want map[string]int
+		}{
+			{"before", 0, cfg, map[string]int{"kept": 2, "renamed": 2, "random": 2}},
+			{"at once", 0, after, map[string]int{"kept": 2, "renamed": 1, "random": 1}},
+			{"again", 0, after, map[string]int{"kept": 2, "renamed": 1, "random": 1}},
+			{"when they are worth nothing", 120 * day, after, map[string]int{"kept": 2}},
+		} {
+			time.Sleep(test.wait)
+			if err := b.Apply(time.Now(), test.cfg.Pairs()); err != nil {
+				t.Fatal(err)
+			}
+			for what, b := range map[string]*Book{"": b, ", after a restart": open(t, store)} {
+				got := map[string]int{}
+				for pt, sets := range b.pool.sets {
+					if len(sets) > 0 {
+						got[pt.pair.Module] += len(sets)
+					}
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("%s%s: %s", test.when, what, diff)
+				}
+			}
+		}
+		none := plannedProduction()
+		store.broken = errors.New("read-only file system")
+		if err := b.Apply(time.Now(), none.Pairs()); !errors.Is(err, store.broken) {
+			t.Errorf("got %v, want what the store says", err)
+		}
+		store.broken = nil
+		b.ledger = NewLedger(store) // which was not read
+		b.pool.ledger = b.ledger
+		if err := b.Apply(time.Now(), none.Pairs()); err != nil || len(store.kept[poolBucket]) != 2 {
+			t.Errorf("%d sets are stored, error %v: what they are worth is not known", len(store.kept[poolBucket]), err)
+		}
+	})
 }
 
 // A pool that is made smaller keeps the sets that are worth most.

@@ -64,6 +64,21 @@ func (l *Ledger) reserved(key Key) bool {
 	return l.entries[key].open > 0
 }
 
+// issuedSets returns the IDs of the sets of names that had a certificate lately at any
+// CA.
+func (l *Ledger) issuedSets(now time.Time) map[string]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.time(now)
+	issued := map[string]bool{}
+	for key := range l.entries {
+		if l.exempt(at, key) {
+			issued[key.ID] = true
+		}
+	}
+	return issued
+}
+
 // paused reports whether any of the keys is.
 func (l *Ledger) paused(now time.Time, keys []Key) bool {
 	l.mu.Lock()
