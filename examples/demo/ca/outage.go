@@ -53,15 +53,15 @@ var outages = []outage{
 	}, within: databaseDown},
 	{Description: Description{
 		ValidationDown, "The validation authority is down",
-		"Every status is 200. Nobody comes to validate, and the authorization turns invalid with serverInternal in its challenge.",
+		"Every status is that of success. Nobody comes to validate, and the authorization turns invalid with serverInternal in its challenge.",
 	}, within: validationFails(noValidator)},
 	{Description: Description{
 		ResolverDown, "The CA's resolver is down",
-		"Every status is 200. The authorization turns invalid with a dns time-out, as if our own zone were to blame.",
+		"Every status is that of success. The authorization turns invalid with a dns time-out, as if our own zone were to blame.",
 	}, within: validationFails(noResolver)},
 	{Description: Description{
 		SigningDown, "The signer is down",
-		"Every status is 200. A finalized order is processing, and then invalid with serverInternal.",
+		"Every status is that of success. A finalized order is processing, and then invalid with serverInternal.",
 	}, within: signingDown(false)},
 	{Description: Description{
 		SigningDownSync, "The signer is down, at a CA that signs at once",
