@@ -166,24 +166,9 @@ func (c *Config) validateResolvers(ps *problems, at path) {
 	}
 }
 
-// recordPrefix is what stands before a domain in the name of the record for the
-// challenge; an account's label is shown as x. Empty: it has no record.
-func recordPrefix(challenge probe.ChallengeType) string {
-	switch challenge {
-	case probe.DNS01:
-		return "_acme-challenge."
-	case probe.DNSAccount01:
-		// An underscore and 10 bytes in base32.
-		return "_" + strings.Repeat("x", 16) + "._acme-challenge."
-	case probe.DNSPersist01:
-		return "_validation-persist."
-	}
-	return ""
-}
-
 // checkRoom checks that the record of a name beneath the zone has room in DNS.
 func checkRoom(zone string, challenge probe.ChallengeType) error {
-	if n := len(recordPrefix(challenge)) + randomLabel + len(zone); n > maxName {
+	if n := len(challenge.RecordPrefix("")) + randomLabel + len(zone); n > maxName {
 		return fmt.Errorf("%q is too long for %s: the record of a random name beneath it would have a name of %d characters, and DNS has room for %d", zone, challenge, n, maxName)
 	}
 	return nil

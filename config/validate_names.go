@@ -125,7 +125,7 @@ func (c *Config) validateServed(ps *problems, at path, domain string, challenge 
 	r := &c.Responders
 	switch challenge {
 	case probe.DNS01, probe.DNSAccount01:
-		place, _ := r.Place(recordPrefix(challenge) + domain)
+		place, _ := r.Place(challenge.RecordPrefix("") + domain)
 		if zones := r.zones(); place == PlaceNobody && r.publish() && len(zones) > 0 {
 			ps.add(at, "no zone of ours has %q: add it to responders.dns.zones, dns_updates or dns_aliases (%s), or choose one of %s",
 				domain, c.whereZones(ps), strings.Join(zones, ", "))

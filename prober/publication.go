@@ -109,7 +109,7 @@ func (r *run) aliasTarget() string {
 	case len(r.Responders.DNSUpdates) > 0:
 		zone = r.Responders.DNSUpdates[0].Zone
 	}
-	return challengeLabel + zone
+	return probe.ChallengeLabel + zone
 }
 
 // elsewhere returns the tasks' records that no responder of ours has, each once.

@@ -2,11 +2,8 @@ package prober
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,13 +27,6 @@ type Records interface {
 	Withdraw(ctx context.Context, records []probe.Record) error
 }
 
-// The labels that make the name of a record of the name that is validated: RFC
-// 8555 §8.4 and draft-ietf-acme-dns-persist.
-const (
-	challengeLabel = "_acme-challenge."
-	persistLabel   = "_validation-persist."
-)
-
 const (
 	// persistLife is how long a record of dns-persist-01 is good for that we write
 	// ourselves: should it be left behind, it authorizes nobody for long.
@@ -46,22 +36,11 @@ const (
 	maxIssuers = 10
 )
 
-// accountLabel returns the label, with its dot, by which the records of an
-// account are told from those of others (draft-ietf-acme-dns-account-label).
-func accountLabel(accountURL string) string {
-	sum := sha256.Sum256([]byte(accountURL))
-	return "_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10])) + "."
-}
-
 // keyRecord returns the record that answers a challenge of dns-01 or
 // dns-account-01 for the name, a wildcard's without its "*.".
 func (r *run) keyRecord(typ probe.ChallengeType, name, token string) (probe.Record, error) {
 	value, err := r.client.DNS01ChallengeRecord(token)
-	record := probe.Record{Name: challengeLabel + name, Value: value}
-	if typ == probe.DNSAccount01 {
-		record.Name = accountLabel(string(r.client.KID)) + record.Name
-	}
-	return record, err
+	return probe.Record{Name: typ.RecordPrefix(string(r.client.KID)) + name, Value: value}, err
 }
 
 // persistRecord returns the record that answers the task's challenge of
@@ -73,25 +52,12 @@ func (r *run) persistRecord(o *order, t *task, policy string) (record probe.Reco
 		return probe.Record{}, "", err
 	}
 	issuer, account, name := r.Pair.Target.IssuerDomainName, string(r.client.KID), t.base()
-	record = probe.Record{Name: persistLabel + name, Value: persistValue(issuer, account, policy, r.Start.Add(persistLife))}
+	record = probe.Record{Name: probe.PersistLabel + name, Value: probe.PersistValue(issuer, account, policy, r.Start.Add(persistLife))}
 	// What somebody has put there need not say more than the order asks for.
 	if _, wildcard := slices.BinarySearch(o.names, wildcardPrefix+name); !wildcard {
 		policy = ""
 	}
-	return record, persistValue(issuer, account, policy, time.Time{}), nil
-}
-
-// persistValue returns the value of a record of dns-persist-01, in the syntax of
-// RFC 8659 §4.2. It has no policy where that is empty and no end where that is zero.
-func persistValue(issuer, account, policy string, until time.Time) string {
-	value := issuer + "; accounturi=" + account
-	if policy != "" {
-		value += "; policy=" + policy
-	}
-	if !until.IsZero() {
-		value += "; persistUntil=" + strconv.FormatInt(until.Unix(), 10)
-	}
-	return value
+	return record, probe.PersistValue(issuer, account, policy, time.Time{}), nil
 }
 
 // persistOffer is what a challenge of dns-persist-01 says. The client's type

@@ -94,29 +94,6 @@ func TestDNSChallenges(t *testing.T) {
 	}
 }
 
-// The names and values are those of the drafts; the first label is of an example
-// there.
-func TestRecords(t *testing.T) {
-	const account = "https://example.com/acme/acct/ExampleAccount"
-	if got, want := accountLabel(account)+challengeLabel+"example.org", "_ujmmovf2vn55tgye._acme-challenge.example.org"; got != want {
-		t.Errorf("dns-account-01: got %q, want %q", got, want)
-	}
-	for _, tt := range []struct {
-		policy string
-		until  time.Time
-		want   string
-	}{
-		{"", time.Time{}, "ca.example; accounturi=" + account},
-		{"wildcard", time.Time{}, "ca.example; accounturi=" + account + "; policy=wildcard"},
-		{"wildcard", time.Unix(1893456000, 5), "ca.example; accounturi=" + account + "; policy=wildcard; persistUntil=1893456000"},
-		{"", time.Unix(1893456000, 0), "ca.example; accounturi=" + account + "; persistUntil=1893456000"},
-	} {
-		if got := persistValue("ca.example", account, tt.policy, tt.until); got != tt.want {
-			t.Errorf("got %q, want %q", got, tt.want)
-		}
-	}
-}
-
 // A record of dns-persist-01 says what the configuration says, whatever the CA
 // would like, and does not outlive the day.
 func TestPersistRecord(t *testing.T) {

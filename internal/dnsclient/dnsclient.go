@@ -68,8 +68,3 @@ func (c *Client) timeout() time.Duration {
 // Plain returns a name of the wire as names are compared: in lower case and without
 // the final dot.
 func Plain(name string) string { return strings.TrimSuffix(dns.CanonicalName(name), ".") }
-
-// beneath reports whether name is zone or a name beneath it, both plain.
-func beneath(name, zone string) bool {
-	return zone == "" || name == zone || strings.HasSuffix(name, "."+zone)
-}

@@ -126,7 +126,7 @@ func (c *Client) apex(ctx context.Context, name string) (string, error) {
 		alias := slices.ContainsFunc(answer.Answer, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeSOA })
 		for _, rr := range slices.Concat(answer.Answer, answer.Ns) {
 			soa, ok := rr.(*dns.SOA)
-			if ok && !alias && beneath(at, Plain(soa.Hdr.Name)) {
+			if ok && !alias && dns.IsSubDomain(soa.Hdr.Name, dns.Fqdn(at)) {
 				return Plain(soa.Hdr.Name), nil
 			}
 		}

@@ -2,8 +2,6 @@ package online
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,26 +67,25 @@ func (c *checker) trialName(zone string) string {
 			}
 		}
 	}
-	if strings.HasPrefix(zone, challengeLabel) {
+	if strings.HasPrefix(zone, probe.ChallengeLabel) {
 		return zone // a zone for one name's challenges
 	}
-	return challengeLabel + randomLabel() + "." + zone
+	return probe.ChallengeLabel + randomLabel() + "." + zone
 }
 
 // label returns what stands before a name in that of the record which answers a
 // pair's challenges; false: no record does, or it is not known before there is an
 // account.
 func (c *checker) label(p *config.Pair) (string, bool) {
-	switch o, _ := order(p); o.challenge {
-	case probe.DNS01:
-		return challengeLabel, true
-	case probe.DNSPersist01:
-		return persistLabel, true
-	case probe.DNSAccount01:
-		account := c.Account(p.Pair.Target)
-		return accountLabel(account) + challengeLabel, account != ""
+	o, _ := order(p)
+	account := ""
+	if o.challenge == probe.DNSAccount01 {
+		if account = c.Account(p.Pair.Target); account == "" {
+			return "", false
+		}
 	}
-	return "", false
+	label := o.challenge.RecordPrefix(account)
+	return label, label != ""
 }
 
 // publicationText is what an error of Records says, and what to do about it.
@@ -142,16 +139,9 @@ func (c *checker) aliased(p *config.Pair, domain string) []name {
 		return nil
 	}
 	return slices.DeleteFunc(names(p), func(n name) bool {
-		place, in := c.Config.Responders.Place(challengeLabel + n.text)
+		place, in := c.Config.Responders.Place(probe.ChallengeLabel + n.text)
 		return place != config.PlaceAlias || in != domain
 	})
-}
-
-// accountLabel returns the label, with its dot, that dns-account-01 has for an
-// account (draft-ietf-acme-dns-account-label).
-func accountLabel(account string) string {
-	sum := sha256.Sum256([]byte(account))
-	return "_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10])) + "."
 }
 
 // checkAliasOf checks the CNAME record of one name's challenge.
@@ -200,7 +190,7 @@ func (c *checker) aliasFor(n name) string {
 	if alias := n.text + "." + zone; n.zone == "" && len(alias) <= maxName {
 		return alias
 	}
-	return challengeLabel + zone // one for all does as well: they have a value each
+	return probe.ChallengeLabel + zone // one for all does as well: they have a value each
 }
 
 // checkStanding looks for the records of dns-persist-01 that are not ours to
@@ -209,17 +199,18 @@ func (c *checker) checkStanding(ctx context.Context, t *topic, p *config.Pair, o
 	issuer, account := p.Target.IssuerDomainName, c.Account(p.Pair.Target)
 	var done []string
 	for _, n := range list {
-		record := probe.Record{Name: persistLabel + n.text, Standing: true}
+		record := probe.Record{Name: probe.PersistLabel + n.text, Standing: true}
 		place, _ := c.Config.Responders.Place(record.Name)
 		if place == config.PlaceResponder || place == config.PlaceUpdate || slices.Contains(done, record.Name) {
 			continue
 		}
 		done = append(done, record.Name)
 		wildcard := slices.ContainsFunc(list, func(m name) bool { return m.text == n.text && m.wildcard })
-		record.Value = issuer + "; accounturi=" + account
-		if wildcard && o.policy != "" {
-			record.Value += "; policy=" + o.policy
+		policy := ""
+		if wildcard {
+			policy = o.policy
 		}
+		record.Value = probe.PersistValue(issuer, account, policy, time.Time{})
 		if account == "" {
 			t.add(Finding{Status: Missing, Text: fmt.Sprintf("%s needs a TXT record with the URL of our account, and there is none: `acme_exporter account register %s` makes one; then check again", record.Name, p.Pair.Target)})
 			continue
@@ -234,7 +225,7 @@ func (c *checker) checkStandingOf(ctx context.Context, t *topic, n name, record 
 	err := c.Records.Publish(looking, []probe.Record{record})
 	switch {
 	case err == nil:
-		t.ok("%s has the TXT record that lets our account issue", n.challenge(persistLabel))
+		t.ok("%s has the TXT record that lets our account issue", n.challenge(probe.PersistLabel))
 		return
 	case publicationKind(err) == probe.FailureLocal:
 		t.wrong("%s", publicationText(err))
@@ -244,5 +235,5 @@ func (c *checker) checkStandingOf(ctx context.Context, t *topic, n name, record 
 	if zone, zoneErr := c.DNS.Zone(ctx, n.text); zoneErr == nil {
 		holder = zone.Name
 	}
-	t.missing(holder, []string{fmt.Sprintf("%s %d IN TXT %q", dns.Fqdn(n.owner(persistLabel)), ttlHost, record.Value)}, "%s", publicationText(err))
+	t.missing(holder, []string{fmt.Sprintf("%s %d IN TXT %q", dns.Fqdn(n.owner(probe.PersistLabel)), ttlHost, record.Value)}, "%s", publicationText(err))
 }

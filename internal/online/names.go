@@ -8,11 +8,7 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-const (
-	challengeLabel = "_acme-challenge."     // RFC 8555 §8.4
-	persistLabel   = "_validation-persist." // draft-ietf-acme-dns-persist
-	wildcardPrefix = "*."
-)
+const wildcardPrefix = "*."
 
 // ordered is what a pair orders.
 type ordered struct {
@@ -95,9 +91,4 @@ func parent(name string) string {
 		return above
 	}
 	return "."
-}
-
-// beneath reports whether name is zone or a name beneath it.
-func beneath(name, zone string) bool {
-	return name == zone || strings.HasSuffix(name, "."+zone)
 }

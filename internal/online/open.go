@@ -60,7 +60,7 @@ func newChallenge(kind probe.ChallengeType, name string) probe.Challenge {
 	c.KeyAuthorization = c.Token + "." + rand.Text()
 	if kind.DNS() {
 		sum := sha256.Sum256([]byte(c.KeyAuthorization))
-		c.Record = probe.Record{Name: challengeLabel + name, Value: base64.RawURLEncoding.EncodeToString(sum[:])}
+		c.Record = probe.Record{Name: probe.ChallengeLabel + name, Value: base64.RawURLEncoding.EncodeToString(sum[:])}
 	}
 	return c
 }

@@ -21,7 +21,7 @@ func (c *checker) checkZone(ctx context.Context, t *topic, zone string) {
 		t.wrong("our responder cannot be opened: %s", c.dns.err)
 	}
 	led := c.checkDelegation(ctx, t, zone)
-	if !beneath(r.Nameserver, zone) {
+	if !dns.IsSubDomain(zone, r.Nameserver) {
 		led = c.checkNameserver(ctx, t) && led
 	}
 	var seeing []string
@@ -66,7 +66,7 @@ func (c *checker) checkDelegation(ctx context.Context, t *topic, zone string) bo
 		return false
 	}
 	ns := fmt.Sprintf("%s %d IN NS %s", dns.Fqdn(zone), ttlDelegation, dns.Fqdn(r.Nameserver))
-	inside := beneath(r.Nameserver, zone)
+	inside := dns.IsSubDomain(zone, r.Nameserver)
 	records := []string{ns}
 	if inside {
 		records = append(records, hostRecords(r.Nameserver, r.Addresses, ttlDelegation)...)
