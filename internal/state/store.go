@@ -145,6 +145,20 @@ func (s *Store) Delete(bucket, key string) error {
 	return nil
 }
 
+// Get returns the JSON that is stored beneath key in bucket; nil: there is none.
+func (s *Store) Get(bucket, key string) (value []byte, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		if b := tx.Bucket([]byte(bucket)); b != nil {
+			value = slices.Clone(b.Get([]byte(key)))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %q from %q: %w", key, bucket, err)
+	}
+	return value, nil
+}
+
 // All calls each for every key of bucket in the order of the keys, as they were
 // when All was called; each may write to the store. It stops at the first error
 // of each and returns it as it is. A bucket that does not exist has no keys.

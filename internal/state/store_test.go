@@ -72,6 +72,17 @@ func TestStoreKeepsWhatWasPut(t *testing.T) {
 	if got := all(t, s, "absent"); len(got) != 0 {
 		t.Errorf("an absent bucket has %v", got)
 	}
+	for key, want := range map[[2]string]string{{"numbers", "one"}: `"again"`, {"numbers", "two"}: "", {"absent", "one"}: ""} {
+		if got, err := s.Get(key[0], key[1]); err != nil || string(got) != want || (got == nil) != (want == "") {
+			t.Errorf("%v is %q, %v, want %q", key, got, err, want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get("numbers", "one"); err == nil {
+		t.Errorf("Get after Close: %q", got)
+	}
 }
 
 func TestStoreModes(t *testing.T) {
