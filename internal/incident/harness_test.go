@@ -142,7 +142,7 @@ type disk struct {
 	mu      sync.Mutex // guards the rest
 	content map[string]map[string][]byte
 	broken  error // of every Commit
-	commits int
+	changes int   // of the last Commit
 }
 
 func newDisk() *disk { return &disk{content: map[string]map[string][]byte{}} }
@@ -150,7 +150,7 @@ func newDisk() *disk { return &disk{content: map[string]map[string][]byte{}} }
 func (d *disk) Commit(changes ...state.Change) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.commits++
+	d.changes = len(changes)
 	if d.broken != nil {
 		return d.broken
 	}

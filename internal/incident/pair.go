@@ -24,7 +24,7 @@ type pairRecord struct {
 	LastEvidence time.Time     `json:"last_evidence,omitzero"` // end
 	// Seen is the end of the last run that was a success, or a failure while down.
 	Seen time.Time `json:"seen,omitzero"`
-	// UpSince is the first success after an incident, or after nobody had looked.
+	// UpSince is the first success after nobody had looked.
 	UpSince time.Time `json:"up_since,omitzero"`
 	Open    string    `json:"open,omitempty"` // ID of the open incident
 	// Floor is the end of the last incident: none starts before.
@@ -62,7 +62,7 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 	}
 	before := p.LastSuccess
 	if c != inconclusive {
-		p.LastEvidence = end
+		p.LastEvidence = later(end, p.LastEvidence)
 	}
 	from := start
 	var changed *probe.Incident
@@ -86,8 +86,8 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 	} else if open == nil && changed == nil {
 		return nil, probe.Interval{} // a failure that may yet be refuted
 	}
-	p.Seen = end
-	return changed, probe.Interval{Start: from, End: later(end, from.Add(1))}
+	p.Seen = later(end, p.Seen)
+	return changed, probe.Interval{Start: from, End: later(p.Seen, from.Add(1))}
 }
 
 // plain returns t without what would be lost when it is stored.
@@ -240,7 +240,6 @@ func (p *pairRecord) closing(start time.Time, open *probe.Incident, rules Rules)
 	i := *open
 	i.End = later(p.ClosingAt, i.LastFailure)
 	p.closed(&i)
-	p.UpSince = i.End
 	return &i
 }
 

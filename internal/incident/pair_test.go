@@ -112,20 +112,37 @@ func TestNotObserved(t *testing.T) {
 func TestClock(t *testing.T) {
 	tr := tracker(nil, pair("validate"))
 	play(tr, "validate", 30*time.Minute, "..CC..")
+	before := tr.State(at(36 * time.Minute))[0].Pairs[0]
 	play(tr, "validate", 0, "CCC..CC..")
+	if after := tr.State(at(36 * time.Minute))[0].Pairs[0]; after.LastEvidence.Before(before.LastEvidence) || after.LastSuccess.Before(before.LastSuccess) {
+		t.Errorf("the pair had its last evidence at %v and has it at %v", before.LastEvidence, after.LastEvidence)
+	}
 	list := tr.Incidents(Filter{Kind: probe.IncidentPair})
 	if n := len(list); n != 3 {
 		t.Fatalf("%d incidents, want 3", n)
 	}
 	slices.Reverse(list)
-	var before time.Time
+	var end time.Time
 	for k, i := range list {
-		if i.Start.Before(before) || i.End.Before(i.Start) {
-			t.Errorf("incident %d is from %v to %v, the one before ended at %v", k, i.Start, i.End, before)
+		if i.Start.Before(end) || i.End.Before(i.Start) {
+			t.Errorf("incident %d is from %v to %v, the one before ended at %v", k, i.Start, i.End, end)
 		}
-		before = i.End
+		end = i.End
 	}
 	if first := list[0]; minutes(first.Start) != "32" || minutes(first.End) != "34" {
 		t.Errorf("the first is from %v to %v", first.Start, first.End)
+	}
+}
+
+// TestEvidenceTime holds which runs are evidence.
+func TestEvidenceTime(t *testing.T) {
+	for letter, want := range map[string]bool{".": true, "C": true, "X": true, "U": false, "L": false, "K": false, "S": false} {
+		tr := tracker(nil, pair("validate"))
+		play(tr, "validate", 0, ".")
+		play(tr, "validate", time.Minute, letter)
+		s := tr.State(at(time.Minute))[0]
+		if got := s.LastEvidence.Equal(at(61 * time.Second)); got != want || !s.LastEvidence.Equal(s.Pairs[0].LastEvidence) {
+			t.Errorf("after %s the last evidence is of %v", letter, s.LastEvidence)
+		}
 	}
 }

@@ -114,8 +114,15 @@ func TestFullDisk(t *testing.T) {
 	}
 	store.setBroken(nil)
 	play(tr, "directory", 4*time.Minute, ".")
+	if store.changes < 5 {
+		t.Errorf("%d changes were written together", store.changes)
+	}
+	play(tr, "directory", 5*time.Minute, ".")
+	if store.changes != 2 { // of the pair and of its target
+		t.Errorf("%d changes were written after that", store.changes)
+	}
 	again := tracker(store, pair("validate"), pair("directory"))
-	if diff := cmp.Diff(shown(t, tr, at(4*time.Minute)), shown(t, again, at(4*time.Minute))); diff != "" {
+	if diff := cmp.Diff(shown(t, tr, at(5*time.Minute)), shown(t, again, at(5*time.Minute))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -244,5 +251,20 @@ func TestLog(t *testing.T) {
 		if !strings.Contains(lines[k], want) || !strings.Contains(lines[k], "reason=server_internal") || !strings.Contains(lines[k], "fault=ca") {
 			t.Errorf("line %d is %s", k, lines[k])
 		}
+	}
+}
+
+// TestHistoryLength holds how many incidents are kept.
+func TestHistoryLength(t *testing.T) {
+	m := newModel()
+	for k := range historyLen + 100 {
+		i := &probe.Incident{ID: fmt.Sprint(k), Start: at(time.Duration(k) * time.Second), End: at(time.Duration(k+1) * time.Second)}
+		m.incidents[i.ID] = i
+	}
+	c := m.change(Rules{})
+	c.prune(at(4 * time.Hour))
+	m.apply(c)
+	if len(m.incidents) != historyLen || m.incidents["99"] != nil || m.incidents["100"] == nil {
+		t.Errorf("%d incidents are kept", len(m.incidents))
 	}
 }

@@ -174,7 +174,7 @@ func TestWithdrawn(t *testing.T) {
 	all := []Pair{pair("directory"), pair("validate"), pair("extra", uncritical)}
 	start := func() *Tracker {
 		tr := tracker(newDisk(), all...)
-		playAll(tr, strings.Replace(runs, "CCC...", "CCC", 1))
+		playAll(tr, strings.Replace(runs, "CCC...", "CCCLLL", 1))
 		return tr
 	}
 	t.Run("a pair", func(t *testing.T) {
@@ -256,5 +256,77 @@ func TestShorterInterval(t *testing.T) {
 	tr.Apply(at(5*time.Minute), []Pair{pair("validate")})
 	if s := tr.State(at(6 * time.Minute))[0]; s.Condition != probe.ConditionUnknown {
 		t.Errorf("with another pair it is %s", s.Condition)
+	}
+}
+
+// TestPairUnknown holds that a pair that nobody looks at is unknown, though its
+// target is known.
+func TestPairUnknown(t *testing.T) {
+	tr := tracker(nil, pair("directory"), pair("validate"))
+	playAll(tr, "directory: ........\nvalidate: ..SSSSSS")
+	want := map[string]probe.Condition{"directory": probe.ConditionUp, "validate": probe.ConditionUnknown}
+	for _, p := range tr.State(at(8 * time.Minute))[0].Pairs {
+		if p.Condition != want[p.Module] || p.Since.IsZero() || p.Why == "" {
+			t.Errorf("%s is %s since %v: %s", p.Module, p.Condition, p.Since, p.Why)
+		}
+	}
+}
+
+// TestSlowPair holds that a slow pair that passed just before the line broke does
+// not vouch for its target, and that alone it does.
+func TestSlowPair(t *testing.T) {
+	for _, test := range []struct {
+		name, runs string
+		want       probe.Condition
+	}{
+		{"the line is broken", "directory: ...LLLLLLL", probe.ConditionUnknown},
+		{"there is nothing faster", "", probe.ConditionUp},
+		{"what is faster has never seen anything", "directory: KKKKKKKKKK", probe.ConditionUp},
+	} {
+		tr := tracker(nil, pair("directory"), pair("issue", every(15*time.Minute)), pair("scraped", every(0)))
+		play(tr, "scraped", 0, ".")
+		for minute := range 10 {
+			if letters := strings.TrimPrefix(test.runs, "directory: "); minute < len(letters) {
+				play(tr, "directory", time.Duration(minute)*time.Minute, letters[minute:minute+1])
+			}
+			if minute == 2 {
+				play(tr, "issue", 2*time.Minute+10*time.Second, ".")
+			}
+		}
+		if s := tr.State(at(10 * time.Minute))[0]; s.Condition != test.want {
+			t.Errorf("%s: the target is %s, want %s", test.name, s.Condition, test.want)
+		}
+	}
+}
+
+// TestBackdatedTwice holds that a target's incident does not begin in the one
+// before, though a pair had begun to fail there.
+func TestBackdatedTwice(t *testing.T) {
+	tr := tracker(nil, pair("nonce"), pair("validate"))
+	playAll(tr, "validate: .CC.......\nnonce: .U  .UU")
+	list := tr.Incidents(Filter{Kind: probe.IncidentTarget})
+	if len(list) != 2 || list[0].Start.Before(list[1].End) || minutes(list[1].Start) != "1" {
+		t.Errorf("the incidents are %s", brief(tr, Filter{}))
+	}
+}
+
+// TestManyMembers holds that an incident of a target is bounded, whatever flaps in
+// it, and loses no count.
+func TestManyMembers(t *testing.T) {
+	tr := tracker(nil, pair("validate"), pair("extra", uncritical))
+	play(tr, "extra", 0, "CC")
+	const n = maxMembers + 50
+	var before probe.Totals
+	for k := range n {
+		play(tr, "validate", time.Duration(k*6)*time.Minute, "CC..")
+		now := tr.State(at(time.Duration(k*6+4) * time.Minute))[0].Totals
+		if now.Down.Downtime < before.Down.Downtime || now.Degraded.Downtime < before.Degraded.Downtime {
+			t.Errorf("the totals fell from %+v to %+v", before, now)
+		}
+		before = now
+	}
+	list := tr.Incidents(Filter{Kind: probe.IncidentTarget})
+	if len(list) != 1 || len(list[0].Members) > maxMembers || list[0].Failures != 2*n+2 || list[0].Reasons["server_internal"] != 2*n+2 {
+		t.Errorf("%d incidents, the first with %d members and %d failures", len(list), len(list[0].Members), list[0].Failures)
 	}
 }
