@@ -69,6 +69,13 @@ func TestDemo(t *testing.T) {
 		until(outage.mode+" is seen", func() bool { return failure.MatchString(get(metrics)) })
 	}
 
+	// The switch is a control: where it answers, it is not our line.
+	if err := setOutage(ctx, io.Discard, control, "down"); err != nil {
+		t.Error(err)
+	}
+	unreachable := regexp.MustCompile(`acme_probes_total\{.*fault="unreachable",module="directory".*\} [1-9]`)
+	until("that the CA is gone is seen", func() bool { return unreachable.MatchString(get(metrics)) })
+
 	cancel()
 	select {
 	case err := <-ended:
