@@ -41,8 +41,7 @@ func tracked(p *config.Pair) incident.Pair {
 	}
 	return incident.Pair{
 		Pair: p.Pair, Environment: string(p.Target.Environment),
-		Interval: p.Interval, Timeout: p.Timeout,
-		Critical: critical, Spends: p.Module.Prober.Orders(),
+		Interval: p.Interval, Critical: critical,
 	}
 }
 

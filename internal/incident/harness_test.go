@@ -66,8 +66,7 @@ func result(module string, start time.Time, v probe.Verdict) *probe.Result {
 // pair returns a pair of the target ca with an interval of a minute.
 func pair(module string, change ...func(*Pair)) Pair {
 	p := Pair{
-		Pair: probe.Pair{Target: "ca", Module: module}, Environment: "staging", Interval: time.Minute,
-		Timeout: 20 * time.Second, Critical: true,
+		Pair: probe.Pair{Target: "ca", Module: module}, Environment: "staging", Interval: time.Minute, Critical: true,
 	}
 	for _, c := range change {
 		c(&p)
@@ -76,8 +75,6 @@ func pair(module string, change ...func(*Pair)) Pair {
 }
 
 func uncritical(p *Pair) { p.Critical = false }
-
-func spending(p *Pair) { p.Spends = true }
 
 func every(d time.Duration) func(*Pair) { return func(p *Pair) { p.Interval = d } }
 

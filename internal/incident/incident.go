@@ -42,11 +42,8 @@ type Pair struct {
 	probe.Pair
 	Environment string        `json:"environment,omitempty"`
 	Interval    time.Duration `json:"interval_ns"` // 0: only when scraped
-	Timeout     time.Duration `json:"timeout_ns,omitempty"`
 	// Critical: while it is down, its target is; else its target is degraded only.
 	Critical bool `json:"critical"`
-	// Spends: its runs spend what the CA limits.
-	Spends bool `json:"spends,omitempty"`
 }
 
 // Critical reports whether pairs of the prober are critical where nobody says
@@ -64,19 +61,10 @@ type Wants struct {
 	// Confirm: another run of the same pair now, for one conclusive failure alone is
 	// no incident.
 	Confirm bool
-	// Within is the time in which it has to start.
-	Within time.Duration
-	// Timeout is how long it may take.
-	Timeout time.Duration
-	// Spends: it needs another name and the part of the budget that is reserved for it.
-	Spends bool
 }
 
-const (
-	confirmFree     = 5 * time.Second // its timeout; it starts at once
-	confirmSpending = time.Minute     // in which it starts
-	pruneEvery      = time.Hour
-)
+// pruneEvery is how often incidents are removed that are too old.
+const pruneEvery = time.Hour
 
 // Tracker makes incidents of Results. It is safe for concurrent use.
 type Tracker struct {
@@ -148,18 +136,7 @@ func (t *Tracker) Observe(r *probe.Result) Wants {
 		t.pruned = now
 	}
 	t.publish(c)
-	if !confirm {
-		return Wants{}
-	}
-	p := c.pair(r.Pair)
-	if p.Spends {
-		return Wants{Confirm: true, Within: confirmSpending, Timeout: p.Timeout, Spends: true}
-	}
-	w := Wants{Confirm: true, Timeout: confirmFree}
-	if p.Timeout > 0 {
-		w.Timeout = min(w.Timeout, p.Timeout)
-	}
-	return w
+	return Wants{Confirm: confirm}
 }
 
 // publish makes c durable, shows it, and says so. It needs writing.

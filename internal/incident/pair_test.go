@@ -60,33 +60,24 @@ func TestPair(t *testing.T) {
 	}
 }
 
-// TestWants holds what the runner is asked to do after a run.
+// TestWants holds after which runs another one is wanted at once.
 func TestWants(t *testing.T) {
-	free := Wants{Confirm: true, Timeout: 5 * time.Second}
-	spends := Wants{Confirm: true, Within: time.Minute, Timeout: 20 * time.Second, Spends: true}
-	for _, test := range []struct {
-		runs         string
-		free, spends Wants
-	}{
-		{".", Wants{}, Wants{}},
-		{".C", free, spends},
-		{".X", free, spends},
-		{".U", Wants{}, Wants{}},
-		{".L", Wants{}, Wants{}},
-		{".S", Wants{}, Wants{}},
-		{".CU", Wants{}, Wants{}},
-		{".CUC", Wants{}, Wants{}}, // it is down now
-		{".CC", Wants{}, Wants{}},
-		{".CC.C", Wants{}, Wants{}}, // still down
-		{".CC..C", free, spends},
+	for runs, want := range map[string]bool{
+		".": false, ".C": true, ".X": true, ".U": false, ".L": false, ".K": false, ".S": false,
+		".CU": false, ".CUC": false, ".CC": false, ".CC.C": false, ".CC..C": true, ".UC": true,
 	} {
-		tr := tracker(nil, pair("nonce"), pair("validate", spending))
-		if got := play(tr, "nonce", 0, test.runs); got != test.free {
-			t.Errorf("after %s of a free pair: %+v, want %+v", test.runs, got, test.free)
+		if got := play(tracker(nil, pair("validate")), "validate", 0, runs); got.Confirm != want {
+			t.Errorf("after %s: %v, want %v", runs, got.Confirm, want)
 		}
-		if got := play(tr, "validate", 0, test.runs); got != test.spends {
-			t.Errorf("after %s of a spending pair: %+v, want %+v", test.runs, got, test.spends)
-		}
+	}
+	tr := New(Options{Rules: Rules{Confirmations: 2}})
+	tr.Apply(begin, []Pair{pair("validate")})
+	if !play(tr, "validate", 0, ".CC").Confirm || play(tr, "validate", 3*time.Minute, "C").Confirm {
+		t.Error("of two confirmations the second is not wanted, or a third is")
+	}
+	tr.SetRules(Rules{Confirmations: -1})
+	if play(tr, "validate", 4*time.Minute, "..C").Confirm || len(tr.Incidents(Filter{Kind: probe.IncidentPair})) != 2 {
+		t.Error("a failure is to be confirmed where none has to be")
 	}
 }
 

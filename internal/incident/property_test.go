@@ -65,7 +65,7 @@ func TestProperties(t *testing.T) {
 				t: t, random: rand.New(rand.NewPCG(seed, 1)), now: begin, before: map[string]probe.Totals{},
 				store: &crashing{disk: newDisk(), t: t},
 				pairs: []Pair{
-					pair("directory", every(15*time.Second)), pair("validate", spending), pair("issue", every(5*time.Minute)),
+					pair("directory", every(15*time.Second)), pair("validate"), pair("issue", every(5*time.Minute)),
 					pair("extra", uncritical), pair("scraped", uncritical, every(0)),
 				},
 			}
