@@ -15,6 +15,15 @@ type incidents struct{ *incident.Tracker }
 // judge is the runner's Options.Incidents.
 func (i incidents) judge(r *probe.Result) (confirm bool) { return i.Tracker.Observe(r).Confirm }
 
+// Latest implements metrics.Incidents.
+func (i incidents) Latest(target string) *probe.Incident {
+	last := i.Incidents(incident.Filter{Kind: probe.IncidentTarget, Target: target, Limit: 1})
+	if len(last) == 0 {
+		return nil
+	}
+	return last[0]
+}
+
 // Apply implements runner.Configured.
 func (i incidents) Apply(pairs []config.Pair) {
 	list := make([]incident.Pair, len(pairs))

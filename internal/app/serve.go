@@ -100,7 +100,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e})
+	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e, Incidents: e.incidents})
 	if err != nil {
 		return err
 	}
