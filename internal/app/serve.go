@@ -245,6 +245,9 @@ func (e *exporter) apply(cfg *config.Config) error {
 	}
 	change.Commit()
 	e.executor.swap(made)
+	if err := e.executor.book.Apply(time.Now(), cfg.Pairs()); err != nil {
+		e.logger.Warn("Names of pools that are gone stay in the store", "err", err)
+	}
 	e.incidents.SetRules(rules(cfg.Incidents))
 	e.runner.Apply(cfg.Pairs()) // which tells the observers
 	e.config.Store(cfg)
