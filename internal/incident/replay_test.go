@@ -198,6 +198,21 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// TestDocument holds that the documentation shows what is printed.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "incidents.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := os.ReadFile(filepath.Join("testdata", "2020-06-25.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, printed) {
+		t.Error("docs/incidents.md has another table than testdata/2020-06-25.txt")
+	}
+}
+
 // TestReplayedTimes holds what the golden files must say, whoever updates them.
 func TestReplayedTimes(t *testing.T) {
 	type times struct {
