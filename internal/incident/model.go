@@ -86,10 +86,10 @@ func (c *change) observe(r *probe.Result) (confirm bool) {
 		return false
 	}
 	p := *before
-	part, seen := p.observe(r, c.rules, c.incident(p.Open))
+	part, from := p.observe(r, c.rules, c.incident(p.Open))
 	c.pairs[r.Pair] = &p
-	if t := *c.target(r.Target); seen.Start.Before(seen.End) {
-		t.saw(seen, c.foreseen(&p), p.Interval > 0)
+	if t := *c.target(r.Target); !from.IsZero() {
+		t.saw(probe.Interval{Start: from, End: p.Seen}, c.foreseen(&p), p.Interval > 0)
 		c.targets[r.Target] = &t
 	}
 	if part != nil {

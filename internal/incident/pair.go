@@ -49,23 +49,22 @@ type recent struct {
 }
 
 // observe takes in a run of the pair; open is its open incident, nil: none. It
-// returns the incident as it is now, if it is a new one or has changed, and the
-// time of which the run says how the pair is, empty if it does not. It changes
-// nothing that open points to.
-func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident) (*probe.Incident, probe.Interval) {
+// returns the incident as it is now, if it is a new one or has changed, and from when
+// until Seen the run says how the pair is, zero if it does not. It changes nothing
+// that open points to.
+func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident) (changed *probe.Incident, from time.Time) {
 	start := later(plain(r.Start), p.LastRun)
 	end := later(plain(r.End()), start)
 	p.LastID, p.LastRun, p.Last = r.ID, start, r.Verdict
 	c := classify(r.Verdict)
 	if c == silent {
-		return nil, probe.Interval{}
+		return nil, from
 	}
 	before := p.LastSuccess
 	if c != inconclusive {
 		p.LastEvidence = later(end, p.LastEvidence)
 	}
-	from := start
-	var changed *probe.Incident
+	from = start
 	switch {
 	case open != nil && c == success:
 		changed = p.closing(start, open, rules)
@@ -84,10 +83,10 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 			p.UpSince = start
 		}
 	} else if open == nil && changed == nil {
-		return nil, probe.Interval{} // a failure that may yet be refuted
+		return nil, time.Time{} // a failure that may yet be refuted
 	}
 	p.Seen = later(end, p.Seen)
-	return changed, probe.Interval{Start: from, End: later(p.Seen, from.Add(1))}
+	return changed, from
 }
 
 // plain returns t without what would be lost when it is stored.

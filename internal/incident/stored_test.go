@@ -268,3 +268,16 @@ func TestHistoryLength(t *testing.T) {
 		t.Errorf("%d incidents are kept", len(m.incidents))
 	}
 }
+
+// TestRunOfNoTime holds that a restart foresees for how long a target is known to the
+// nanosecond, also of a run that took no time.
+func TestRunOfNoTime(t *testing.T) {
+	store := newDisk()
+	tr := tracker(store, pair("validate"))
+	r := result("validate", begin, ok)
+	r.Duration = 0
+	tr.Observe(r)
+	if diff := cmp.Diff(shown(t, tr, begin), shown(t, tracker(store, pair("validate")), begin)); diff != "" {
+		t.Error(diff)
+	}
+}
