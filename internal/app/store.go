@@ -72,24 +72,14 @@ func signs(cfg *config.Config) bool {
 	return false
 }
 
-// Put implements runner.Store.
-func (s *store) Put(bucket, key string, value any) error {
+// Get implements runner.Store.
+func (s *store) Get(bucket, key string) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return s.broken
+		return nil, s.broken
 	}
-	return s.open.Put(bucket, key, value)
-}
-
-// Delete implements runner.Store.
-func (s *store) Delete(bucket, key string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.open == nil {
-		return s.broken
-	}
-	return s.open.Delete(bucket, key)
+	return s.open.Get(bucket, key)
 }
 
 // All implements runner.Store.
@@ -102,7 +92,7 @@ func (s *store) All(bucket string, each func(key string, value []byte) error) er
 	return s.open.All(bucket, each)
 }
 
-// Commit implements budget.Store.
+// Commit implements runner.Store, budget.Store and incident.Store.
 func (s *store) Commit(changes ...state.Change) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

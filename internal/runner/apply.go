@@ -30,6 +30,7 @@ func (r *Runner) Apply(pairs []config.Pair) {
 	for p, l := range r.lanes {
 		if l.gen != nil && !configured[p] {
 			obsolete = append(obsolete, p.String())
+			r.forgetAll(l.gen)
 			l.retire()
 		}
 		if l.gen == nil && l.current == nil && len(l.items) == 0 && now.After(l.rests) {
@@ -53,9 +54,7 @@ func (r *Runner) Apply(pairs []config.Pair) {
 
 	r.wakeUp()
 	r.reportUnconfigured()
-	for _, key := range append(obsolete, unused...) {
-		r.logStore(r.remove(bucketResults, key))
-	}
+	r.clean(append(obsolete, unused...)...)
 }
 
 // configure puts p in force and reports whether its timeline is a new one.
@@ -68,6 +67,9 @@ func (r *Runner) configure(p config.Pair) bool {
 			return false
 		}
 	} else {
+		if l.gen != nil {
+			r.forgetAll(l.gen)
+		}
 		l.gen = &generation{pair: p}
 	}
 	if r.phase == phaseRunning {

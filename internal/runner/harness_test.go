@@ -14,6 +14,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
 // The pair of most tests: due every minute, takes what the test says.
@@ -244,33 +245,48 @@ type memory struct {
 
 func newMemory() *memory { return &memory{content: map[string]map[string][]byte{}} }
 
+// Put stores one value.
 func (m *memory) Put(bucket, key string, value any) error {
-	if m.onPut != nil {
-		m.onPut(bucket, key)
+	return m.Commit(state.Change{Bucket: bucket, Key: key, Value: value})
+}
+
+func (m *memory) Commit(changes ...state.Change) error {
+	values := make([][]byte, len(changes))
+	var err error
+	for i, c := range changes {
+		if c.Value == nil {
+			continue
+		}
+		if m.onPut != nil {
+			m.onPut(c.Bucket, c.Key)
+		}
+		var failed error
+		values[i], failed = json.Marshal(c.Value)
+		err = errors.Join(err, failed)
 	}
-	b, err := json.Marshal(value)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writes++
 	if m.broken != nil || err != nil {
 		return errors.Join(m.broken, err)
 	}
-	if m.content[bucket] == nil {
-		m.content[bucket] = map[string][]byte{}
+	for i, c := range changes {
+		if values[i] == nil {
+			delete(m.content[c.Bucket], c.Key)
+			continue
+		}
+		if m.content[c.Bucket] == nil {
+			m.content[c.Bucket] = map[string][]byte{}
+		}
+		m.content[c.Bucket][c.Key] = values[i]
 	}
-	m.content[bucket][key] = b
 	return nil
 }
 
-func (m *memory) Delete(bucket, key string) error {
+func (m *memory) Get(bucket, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.writes++
-	if m.broken != nil {
-		return m.broken
-	}
-	delete(m.content[bucket], key)
-	return nil
+	return m.content[bucket][key], m.broken
 }
 
 func (m *memory) All(bucket string, each func(key string, value []byte) error) error {

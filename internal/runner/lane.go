@@ -38,6 +38,8 @@ type generation struct {
 	success *probe.Result
 	// recent are the last Results, newest first, last among them.
 	recent []*probe.Result
+	// history has more of them, in fewer words.
+	history history
 	// worked is when this process last saw a success start, and account whose it was;
 	// zero: never.
 	worked  time.Time
@@ -59,6 +61,8 @@ type run struct {
 	names    []heldName      // that it holds until its end
 	item     *item           // what it follows up; nil: it is the pair's own probe
 	followUp *probe.FollowUp // item as it was at the start
+
+	entry *entry // in the history, once it is over; nil: it has no place there
 
 	// done is closed when result or err is final; they are read after that.
 	done   chan struct{}

@@ -190,7 +190,7 @@ func TestReloadWhileStoring(t *testing.T) {
 			t.Errorf("answer %+v", a)
 		}
 		synctest.Wait()
-		if keys := store.keys(bucketResults); len(keys) != 0 || store.writes != 3 {
+		if keys := store.keys(bucketResults); len(keys) != 0 || len(store.stored(t)) != 0 || store.writes != 3 {
 			t.Errorf("stored after %d writes: %v", store.writes, keys)
 		}
 	})

@@ -9,9 +9,10 @@ import (
 
 // Restore reads what the store has kept: the last Result of each pair goes to
 // the observers and answers triggers until there is a newer one, if it was made
-// under the pair's present configuration; follow-ups will be done by Run, and
-// those of pairs that are not configured stay until they expire. It may be
-// called before or after the first Apply.
+// under the pair's present configuration; under the same condition the pair has its
+// history again, the Results of which are read when somebody asks for them;
+// follow-ups will be done by Run, and those of pairs that are not configured stay
+// until they expire. It may be called before or after the first Apply.
 func (r *Runner) Restore() error {
 	if r.store == nil {
 		return nil
@@ -21,6 +22,10 @@ func (r *Runner) Restore() error {
 		results[key] = decodeKept(key, value)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	runs, unreadable, err := r.readHistory()
 	if err != nil {
 		return err
 	}
@@ -40,7 +45,8 @@ func (r *Runner) Restore() error {
 
 	r.deliver.Lock()
 	r.mu.Lock()
-	r.restored = results
+	r.restored, r.restoredRuns = results, runs
+	r.giveBack(unreadable)
 	now := time.Now()
 	for _, it := range items {
 		it.rebase(now)
@@ -53,9 +59,7 @@ func (r *Runner) Restore() error {
 
 	r.wakeUp()
 	r.reportUnconfigured()
-	for _, key := range unused {
-		r.logStore(r.remove(bucketResults, key))
-	}
+	r.clean(unused...)
 	return nil
 }
 
@@ -124,6 +128,7 @@ func (r *Runner) adopt() (restored []*probe.Result, unused []string) {
 		unused = append(unused, key)
 	}
 	r.restored = nil
+	r.adoptHistory(now)
 	return restored, unused
 }
 

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
 // The buckets of the store. Results are beneath "target/module", follow-ups
-// beneath their IDs.
+// beneath their IDs; the history has its own.
 const (
 	bucketResults   = "results"
 	bucketFollowUps = "follow_ups"
@@ -39,7 +40,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	// lane is free only after it, so that a pair's Results are stored in order.
 	r.publish(ru, res)
 	if ru.item == nil {
-		r.keepLast(ru, res)
+		r.keep(ru, res)
 	} else {
 		r.settle(ctx, ru)
 	}
@@ -77,6 +78,7 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	valid := ru.lane.gen == ru.gen
 	if valid {
 		ru.gen.add(res)
+		r.enter(ru, res)
 	}
 	r.mu.Unlock()
 	if valid {
@@ -101,12 +103,21 @@ type kept struct {
 	Success *probe.Result `json:"last_success,omitempty"`
 }
 
-// keepLast stores res as the pair's last one, beside its last success. What the
-// end of the grace period has cut says nothing about the CA, and would only hide
-// the Result before it.
-func (r *Runner) keepLast(ru *run, res *probe.Result) {
-	cut := res.Failure != nil && res.Failure.Kind == probe.FailureCanceled
-	if cut || r.noResults || !r.valid(ru) {
+// enter makes ru the newest of its pair's history. What the end of the grace period
+// has cut says nothing about the CA, and has no place there. It needs mu.
+func (r *Runner) enter(ru *run, res *probe.Result) {
+	if ru.item != nil || res.Failure != nil && res.Failure.Kind == probe.FailureCanceled {
+		return
+	}
+	h := &ru.gen.history
+	ru.entry = h.add(res)
+	r.forget(ru.pair.Pair, h, h.trim())
+}
+
+// keep stores res in the history, and as the pair's last one, beside its last
+// success, in one commit.
+func (r *Runner) keep(ru *run, res *probe.Result) {
+	if ru.entry == nil || r.store == nil || r.noResults || !r.valid(ru) {
 		return
 	}
 	k := kept{Last: res}
@@ -115,10 +126,52 @@ func (r *Runner) keepLast(ru *run, res *probe.Result) {
 		k.Success = ru.gen.success
 		r.mu.Unlock()
 	}
-	r.logStore(r.put(bucketResults, ru.pair.Pair.String(), k))
-	if !r.valid(ru) {
-		// A reload has removed the pair, and its Result, in the meantime.
-		r.logStore(r.remove(bucketResults, ru.pair.Pair.String()))
+	rec, err := newRecord(res)
+	if err != nil {
+		r.logStore(err)
+		return
+	}
+	stale := r.takeStale()
+	changes := append(rec.changes, removal(stale)...)
+	err = r.store.Commit(append(changes, state.Change{Bucket: bucketResults, Key: ru.pair.Pair.String(), Value: k})...)
+	r.logStore(err)
+
+	r.mu.Lock()
+	valid := ru.lane.gen == ru.gen
+	switch {
+	case err != nil:
+		r.giveBack(stale)
+	case valid:
+		ru.entry.Dropped = rec.dropped
+		r.count(&ru.gen.history, ru.entry, rec.size)
+		r.evict()
+	default: // a reload has removed the pair, and what it had, in the meantime
+		r.stale[rec.key] = true
+	}
+	r.mu.Unlock()
+	if !valid {
+		r.clean(ru.pair.Pair.String())
+	}
+}
+
+// clean removes Results of pairs that are gone, and what is stale of the history.
+func (r *Runner) clean(results ...string) {
+	if r.store == nil {
+		return
+	}
+	stale := r.takeStale()
+	changes := removal(stale)
+	for _, key := range results {
+		changes = append(changes, state.Change{Bucket: bucketResults, Key: key})
+	}
+	if len(changes) == 0 {
+		return
+	}
+	if err := r.store.Commit(changes...); err != nil {
+		r.logStore(err)
+		r.mu.Lock()
+		r.giveBack(stale)
+		r.mu.Unlock()
 	}
 }
 
@@ -143,14 +196,14 @@ func (r *Runner) put(bucket, key string, value any) error {
 	if r.store == nil {
 		return nil
 	}
-	return r.store.Put(bucket, key, value)
+	return r.store.Commit(state.Change{Bucket: bucket, Key: key, Value: value})
 }
 
 func (r *Runner) remove(bucket, key string) error {
 	if r.store == nil {
 		return nil
 	}
-	return r.store.Delete(bucket, key)
+	return r.store.Commit(state.Change{Bucket: bucket, Key: key})
 }
 
 // logStore logs what failed, once a minute at most: a full disk fails every

@@ -13,7 +13,7 @@
 // turns: the wait is before the run's start, and in no duration.
 //
 // The runner makes the [probe.Result] of each run, tells the observers, and
-// keeps the last ones. It does not know how a probe is done, and looks into
+// keeps the last ones: a few in memory, more of them in the store (history.go). It does not know how a probe is done, and looks into
 // facts only for follow-ups.
 package runner
 
@@ -30,6 +30,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/state"
 	"github.com/acme-exporter/acme_exporter/prober"
 )
 
@@ -46,7 +47,7 @@ const (
 	defaultGrace = 25 * time.Second
 	// cleanUpTime is what follow-ups get after the grace period.
 	cleanUpTime = 5 * time.Second
-	// historyLen is how many Results of a pair are kept for pages.
+	// historyLen is how many Results of a pair are in memory, for pages.
 	historyLen = 20
 	// jitter is by how much a tick may be late and still count as punctual. A
 	// min_interval as long as the interval would otherwise swallow every tick
@@ -62,7 +63,7 @@ type Options struct {
 	// becomes a failed run. Runs of different pairs call it at the same time,
 	// and the number of pairs is the only bound.
 	Execute func(ctx context.Context, job Job) probe.Facts
-	// Store keeps the last Results and the follow-ups; nil: memory only.
+	// Store keeps the last Results, the history and the follow-ups; nil: memory only.
 	Store Store
 	// NoResults leaves the Results in the Store as they are: those of a process
 	// that runs one pair once would take the place of the exporter's own.
@@ -100,11 +101,12 @@ type Job struct {
 	FollowUps prober.FollowUps
 }
 
-// Store is what outlives the process. Put and Delete are durable when they
-// return; Delete of what is not there is no error.
+// Store is what outlives the process, the part of [state.Store] that a Runner needs.
+// What Commit changes is durable when it returns, all of it or nothing; to remove
+// what is not there is no error. Get returns nil for it.
 type Store interface {
-	Put(bucket, key string, value any) error
-	Delete(bucket, key string) error
+	Commit(changes ...state.Change) error
+	Get(bucket, key string) ([]byte, error)
 	All(bucket string, each func(key string, value []byte) error) error
 }
 
@@ -142,6 +144,8 @@ type Runner struct {
 	controls  func(context.Context, string) []probe.Control
 	grace     time.Duration
 	seed      string
+	// historyCap bounds historyUsed.
+	historyCap int
 
 	storeLog rate.Sometimes // for errors of the store; has its own lock
 	wake     chan struct{}  // capacity 1: there may be something for Run to do
@@ -162,6 +166,12 @@ type Runner struct {
 	// restored are the stored Results that no pair has adopted, by their keys;
 	// nil for those that are of no use any more.
 	restored map[string]kept
+	// restoredRuns are the stored histories that no pair has adopted, by its name.
+	restoredRuns map[string][]stored
+	// historyUsed is how many bytes of the store the histories of all pairs take;
+	// stale are the keys of what is in none of them any more, and still stored.
+	historyUsed int
+	stale       map[string]bool
 }
 
 // phase is how far a Runner's life has come.
@@ -190,6 +200,9 @@ func New(o Options) *Runner {
 		wake:      make(chan struct{}, 1),
 		lanes:     make(map[probe.Pair]*lane),
 		held:      make(held),
+		stale:     make(map[string]bool),
+
+		historyCap: historySize,
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -226,23 +239,6 @@ func (r *Runner) Status() []probe.Status {
 		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Module, b.Module))
 	})
 	return all
-}
-
-// Result returns one of the last Results of the configured pairs by its ID.
-func (r *Runner) Result(id string) (*probe.Result, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range r.lanes {
-		if l.gen == nil {
-			continue
-		}
-		for _, res := range l.gen.recent {
-			if res.ID == id {
-				return res, true
-			}
-		}
-	}
-	return nil, false
 }
 
 // wakeUp has Run look for something to do.
