@@ -315,9 +315,15 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// hangUp closes the connection under a request, whatever speaks on it.
-func hangUp(r *http.Request) {
-	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
-		_ = c.Close()
+// hangUp closes the connection under a request, whatever speaks on it, or resets it.
+func hangUp(r *http.Request, reset bool) {
+	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	if !ok {
+		return
 	}
+	if over, ok := c.(*tls.Conn); ok && reset {
+		c = over.NetConn()
+		_ = c.(*net.TCPConn).SetLinger(0) // what was not sent is thrown away
+	}
+	_ = c.Close()
 }

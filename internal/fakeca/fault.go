@@ -59,6 +59,7 @@ type Fault struct {
 	Delay, BodyDelay time.Duration
 	Hang             bool
 	HangUp           Hangup
+	Reset            bool // the connection is not closed at HangUp, but reset
 
 	// The answers that replace the right one, nothing being done. Status alone
 	// has an empty body. HTML is what the edge of a content network sends, with

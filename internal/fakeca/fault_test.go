@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,11 @@ func get(t *testing.T, ca *fakeca.CA, target string, timeout time.Duration) seen
 	return seen{res.StatusCode, res.Header, string(body), err}
 }
 
+// isReset reports whether there was a reset, which HTTP/2 calls an unexpected EOF.
+func isReset(s seen) bool {
+	return s.status == 0 && (errors.Is(s.err, syscall.ECONNRESET) || errors.Is(s.err, io.ErrUnexpectedEOF))
+}
+
 func TestFaultsOfAnswers(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault fakeca.Fault
@@ -79,6 +85,7 @@ func TestFaultsOfAnswers(t *testing.T) {
 		"truncated":      {fakeca.Fault{Truncate: true}, func(s seen) bool { return s.status == 200 && s.err != nil && s.body != "" }},
 		"closed before":  {fakeca.Fault{HangUp: fakeca.BeforeHeaders}, func(s seen) bool { return s.status == 0 && s.err != nil }},
 		"closed after":   {fakeca.Fault{HangUp: fakeca.AfterHeaders}, func(s seen) bool { return s.status == 200 && s.err != nil }},
+		"reset":          {fakeca.Fault{HangUp: fakeca.BeforeHeaders, Reset: true}, isReset},
 		"hangs":          {fakeca.Fault{Hang: true}, func(s seen) bool { return s.status == 0 && errors.Is(s.err, context.DeadlineExceeded) }},
 		"hangs in body":  {fakeca.Fault{BodyDelay: time.Hour}, func(s seen) bool { return s.status == 200 && errors.Is(s.err, context.DeadlineExceeded) }},
 		"delayed":        {fakeca.Fault{Delay: 10 * time.Millisecond}, func(s seen) bool { return s.status == 200 && s.err == nil }},

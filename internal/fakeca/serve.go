@@ -73,14 +73,14 @@ func (ca *CA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		case <-ca.ctx.Done():
 		}
-		hangUp(r)
+		hangUp(r, f.Reset)
 		return
 	}
 	if f.Delay > 0 && !ca.wait(r.Context(), f.Delay) {
 		return
 	}
 	if f.HangUp == BeforeHeaders {
-		hangUp(r)
+		hangUp(r, f.Reset)
 		return
 	}
 	a := f.replacement()
@@ -143,7 +143,7 @@ func (ca *CA) write(w http.ResponseWriter, r *http.Request, a *answer, f *Fault)
 		return
 	}
 	if f.HangUp == AfterHeaders {
-		hangUp(r)
+		hangUp(r, f.Reset)
 		return
 	}
 	if f.Truncate {
