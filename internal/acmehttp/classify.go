@@ -124,8 +124,8 @@ func definitePhase(err error, reached probe.Phase) probe.Phase {
 // indefinite returns the cause of an error that no end of a context explains.
 func indefinite(err error) probe.Cause {
 	text := err.Error()
-	if strings.Contains(text, "server response headers exceeded") {
-		return probe.CauseTooLarge
+	if strings.Contains(text, "server response headers exceeded") || strings.Contains(text, "response header list larger") {
+		return probe.CauseTooLarge // net/http exports neither
 	}
 	if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
 		return probe.CauseTimeout

@@ -13,7 +13,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -160,6 +162,9 @@ func TestFailuresBeforeAnAnswer(t *testing.T) {
 			w.Header().Set("X-"+strconv.Itoa(i), string(bytes.Repeat([]byte("x"), 1000)))
 		}
 	}
+	packedHeader := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["X"] = slices.Repeat([]string{strings.Repeat("x", 1000)}, 300)
+	}
 	old := time.Now().Add(-48 * time.Hour)
 	withLeaf := func(c tls.Certificate) string {
 		return a.serve(t, issuance, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{c} }).URL
@@ -197,6 +202,7 @@ func TestFailuresBeforeAnAnswer(t *testing.T) {
 		{name: "malformed", url: tlsRaw("220 smtp.example ESMTP\r\n"), phase: probe.PhaseResponse, cause: probe.CauseOther},
 		{name: "half a header", url: tlsRaw("HTTP/1.1 200 OK\r\n"), phase: probe.PhaseResponse, cause: probe.CauseClosed},
 		{name: "h2 header too large", url: a.serve(t, bigHeader).URL, phase: probe.PhaseResponse, cause: probe.CauseOther}, // net/http says PROTOCOL_ERROR
+		{name: "h2 header too large when unpacked", url: a.serve(t, packedHeader).URL, phase: probe.PhaseResponse, cause: probe.CauseTooLarge},
 		{name: "h1 header too large", url: a.serve(t, bigHeader, http1).URL, phase: probe.PhaseResponse, cause: probe.CauseTooLarge},
 	}
 	for _, tt := range tests {
