@@ -110,7 +110,7 @@ func (r *run) checkDirectory(required []string) error {
 			return r.broken(objectDirectory, "the directory's %s is not an absolute https URL", field)
 		}
 		if err := r.HTTP.CheckHost(u); err != nil {
-			return r.broken(objectDirectory, "the directory's %s: %s", field, quoted(err.Error()))
+			return r.broken(objectURL, "the directory's %s: %s", field, quoted(err.Error()))
 		}
 	}
 	return nil

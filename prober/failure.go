@@ -15,6 +15,7 @@ import (
 // The objects that a failure can be about.
 const (
 	objectDirectory     = "directory"
+	objectURL           = "url" // that may not be requested
 	objectOrder         = "order"
 	objectAuthorization = "authorization"
 	objectChallenge     = "challenge"

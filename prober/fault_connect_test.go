@@ -94,8 +94,8 @@ func TestConnectingFaults(t *testing.T) {
 	ca := probe.FaultCA
 	nonce, account := probe.CallNewNonce, probe.CallNewAccount
 	check(t, map[string]fault{
-		"private URLs":         {play: edit(fakeca.WithHost("10.0.0.1")), on: probe.CallDirectory, prober: probe.ProberDirectory, stage: probe.StepDirectory, reason: "protocol", fault: ca},
-		"metadata URLs":        {play: edit(fakeca.WithHost("169.254.169.254")), on: probe.CallDirectory, stage: probe.StepDirectory, reason: "protocol", fault: ca},
+		"private URLs":         {play: edit(fakeca.WithHost("10.0.0.1")), on: probe.CallDirectory, prober: probe.ProberDirectory, stage: probe.StepDirectory, reason: "url_refused", fault: ca},
+		"metadata URLs":        {play: edit(fakeca.WithHost("169.254.169.254")), on: probe.CallDirectory, stage: probe.StepDirectory, reason: "url_refused", fault: ca},
 		"nonce 500":            {play: problem("serverInternal", 500), on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "http_5xx", fault: ca},
 		"nonce of the edge":    {play: &fakeca.Fault{HTML: true, Status: 502}, on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "http_5xx", fault: ca},
 		"nonce hangs":          {play: &fakeca.Fault{Hang: true}, on: nonce, hangs: true, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "no_answer_timeout", fault: ca},

@@ -44,8 +44,9 @@ type Failure struct {
 	// Call is the index in Facts.Calls of the exchange that failed, or whose
 	// answer is the evidence; -1: none.
 	Call int `json:"call"`
-	// Object is "order", "authorization", "challenge", "directory",
-	// "certificate" or empty: what Problem or Detail is about.
+	// Object is "order", "authorization", "challenge", "directory", "certificate",
+	// "url", which is one that may not be requested, or empty: what Problem or Detail
+	// is about.
 	Object string `json:"object,omitempty"`
 	// Identifier is the name that it is about, a wildcard with its "*."; empty:
 	// the run as a whole.

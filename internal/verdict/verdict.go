@@ -119,8 +119,11 @@ func (e *evidence) judge() finding {
 	}
 	switch e.failure.Kind {
 	case probe.FailureProtocol:
-		if e.failure.Object == "certificate" {
+		switch e.failure.Object {
+		case "certificate":
 			return finding{reason: CertificateUnreadable}
+		case "url":
+			return finding{reason: URLRefused}
 		}
 		return finding{reason: Protocol}
 	case probe.FailureCertificate:

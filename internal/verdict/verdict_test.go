@@ -80,6 +80,8 @@ func TestKinds(t *testing.T) {
 	unreadable.Certificate = nil
 	unreadableChain := failed(probe.FailureProtocol, probe.StepDownload, good)
 	unreadableChain.Failure.Object = "certificate"
+	refusedURL := failed(probe.FailureProtocol, probe.StepDirectory, good)
+	refusedURL.Failure.Object = "url"
 	for name, test := range map[string]struct {
 		facts *probe.Facts
 		want  judgement
@@ -95,6 +97,7 @@ func TestKinds(t *testing.T) {
 		"local":                {failed(probe.FailureLocal, probe.StepSetup), failure(probe.StepSetup, verdict.Local, probe.FaultLocal)},
 		"protocol":             {failed(probe.FailureProtocol, probe.StepDirectory, good), failure(probe.StepDirectory, verdict.Protocol, probe.FaultCA)},
 		"unreadable":           {unreadableChain, failure(probe.StepDownload, verdict.CertificateUnreadable, probe.FaultCA)},
+		"refused URL":          {refusedURL, failure(probe.StepDirectory, verdict.URLRefused, probe.FaultCA)},
 		"protocol, no call":    {failed(probe.FailureProtocol, probe.StepDirectory), failure(probe.StepDirectory, verdict.Protocol, probe.FaultCA)},
 		"protocol on a 502":    {failed(probe.FailureProtocol, probe.StepDirectory, answered(probe.CallDirectory, probe.StepDirectory, 502, nil)), failure(probe.StepDirectory, verdict.Edge5xx, probe.FaultCA)},
 		"protocol, no answer":  {failed(probe.FailureProtocol, probe.StepDirectory, broken(probe.CallDirectory, probe.StepDirectory, probe.PhaseConnect, probe.CauseRefused)), failure(probe.StepDirectory, verdict.ConnectRefused, probe.FaultUnknown)},
