@@ -13,7 +13,7 @@ import (
 type incidents struct{ *incident.Tracker }
 
 // judge is the runner's Options.Incidents.
-func (i incidents) judge(r *probe.Result) (confirm bool) { return i.Tracker.Observe(r).Confirm }
+func (i incidents) judge(r *probe.Result) (confirm bool) { return i.Tracker.Observe(r) }
 
 // Latest implements metrics.Incidents.
 func (i incidents) Latest(target string) *probe.Incident {

@@ -92,13 +92,13 @@ func tracker(disk Store, pairs ...Pair) *Tracker {
 
 // play has the pair module make runs, a minute apart from from on, one for each
 // letter; a space is a minute without one.
-func play(t *Tracker, module string, from time.Duration, runs string) (last Wants) {
+func play(t *Tracker, module string, from time.Duration, runs string) (confirm bool) {
 	for i, letter := range []rune(runs) {
 		if letter != ' ' {
-			last = t.Observe(result(module, at(from+time.Duration(i)*time.Minute), letters[letter]))
+			confirm = t.Observe(result(module, at(from+time.Duration(i)*time.Minute), letters[letter]))
 		}
 	}
-	return last
+	return confirm
 }
 
 // brief writes incidents, oldest first, with times in minutes since begin.

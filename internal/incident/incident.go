@@ -56,13 +56,6 @@ func Critical(p probe.Prober) bool {
 	return false
 }
 
-// Wants is what a Tracker wants of the runner after a run. Zero: nothing.
-type Wants struct {
-	// Confirm: another run of the same pair now, for one conclusive failure alone is
-	// no incident.
-	Confirm bool
-}
-
 // pruneEvery is how often incidents are removed that are too old.
 const pruneEvery = time.Hour
 
@@ -120,23 +113,24 @@ func (t *Tracker) Apply(now time.Time, pairs []Pair) {
 }
 
 // Observe takes in a run that has ended. When it returns, what it changes is
-// durable and shown, in this order. Follow-ups count for nothing, and neither do
+// durable and shown, in this order, and it says whether another run of the pair is
+// wanted at once: one conclusive failure alone is no incident. Follow-ups count for nothing, and neither do
 // runs of pairs that are not configured and the run that was the pair's last. The
 // runs of a pair are observed in their order.
 //
 // When the store fails, the change is shown all the same, and written with the
 // next one that can be: not to show an outage would be worse than to forget it.
-func (t *Tracker) Observe(r *probe.Result) Wants {
+func (t *Tracker) Observe(r *probe.Result) (confirm bool) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	c := t.model.change(t.rules)
-	confirm := c.observe(r)
+	confirm = c.observe(r)
 	if now := plain(r.End()); now.Sub(t.pruned) >= pruneEvery {
 		c.prune(now)
 		t.pruned = now
 	}
 	t.publish(c)
-	return Wants{Confirm: confirm}
+	return confirm
 }
 
 // publish makes c durable, shows it, and says so. It needs writing.

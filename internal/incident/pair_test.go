@@ -60,23 +60,23 @@ func TestPair(t *testing.T) {
 	}
 }
 
-// TestWants holds after which runs another one is wanted at once.
-func TestWants(t *testing.T) {
+// TestConfirm holds after which runs another one is wanted at once.
+func TestConfirm(t *testing.T) {
 	for runs, want := range map[string]bool{
 		".": false, ".C": true, ".X": true, ".U": false, ".L": false, ".K": false, ".S": false,
 		".CU": false, ".CUC": false, ".CC": false, ".CC.C": false, ".CC..C": true, ".UC": true,
 	} {
-		if got := play(tracker(nil, pair("validate")), "validate", 0, runs); got.Confirm != want {
-			t.Errorf("after %s: %v, want %v", runs, got.Confirm, want)
+		if got := play(tracker(nil, pair("validate")), "validate", 0, runs); got != want {
+			t.Errorf("after %s: %v, want %v", runs, got, want)
 		}
 	}
 	tr := New(Options{Rules: Rules{Confirmations: 2}})
 	tr.Apply(begin, []Pair{pair("validate")})
-	if !play(tr, "validate", 0, ".CC").Confirm || play(tr, "validate", 3*time.Minute, "C").Confirm {
+	if !play(tr, "validate", 0, ".CC") || play(tr, "validate", 3*time.Minute, "C") {
 		t.Error("of two confirmations the second is not wanted, or a third is")
 	}
 	tr.SetRules(Rules{Confirmations: -1})
-	if play(tr, "validate", 4*time.Minute, "..C").Confirm || len(tr.Incidents(Filter{Kind: probe.IncidentPair})) != 2 {
+	if play(tr, "validate", 4*time.Minute, "..C") || len(tr.Incidents(Filter{Kind: probe.IncidentPair})) != 2 {
 		t.Error("a failure is to be confirmed where none has to be")
 	}
 }
@@ -90,8 +90,8 @@ func TestNotObserved(t *testing.T) {
 	followUp := result("validate", at(2*time.Minute), caFault)
 	followUp.FollowUp = probe.FollowUpDeactivateAuthz
 	for _, r := range []*probe.Result{followUp, result("other", at(3*time.Minute), caFault), result("validate", at(time.Minute), caFault)} {
-		if wants := tr.Observe(r); wants != (Wants{}) {
-			t.Errorf("%s wants %+v", r.ID, wants)
+		if tr.Observe(r) {
+			t.Errorf("%s is to be confirmed", r.ID)
 		}
 	}
 	if diff := cmp.Diff(before, shown(t, tr, at(time.Minute))); diff != "" {

@@ -102,7 +102,7 @@ func TestFullDisk(t *testing.T) {
 	tr.Apply(begin, []Pair{pair("validate"), pair("directory")})
 	play(tr, "validate", 0, "..")
 	store.setBroken(errFull)
-	if wants := play(tr, "validate", 2*time.Minute, "C"); !wants.Confirm {
+	if confirm := play(tr, "validate", 2*time.Minute, "C"); !confirm {
 		t.Error("a failure that cannot be written is not confirmed")
 	}
 	play(tr, "validate", 3*time.Minute, "C")
