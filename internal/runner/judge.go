@@ -21,8 +21,9 @@ const (
 	confirmOrderTimeout = 55 * time.Second
 )
 
-// judge gathers what is known beside the facts, and makes the verdict.
-func (r *Runner) judge(ctx context.Context, ru *run, res *probe.Result) {
+// judge gathers what is known beside the facts, and makes the verdict. It reports
+// whether another run at once would make a better one.
+func (r *Runner) judge(ctx context.Context, ru *run, res *probe.Result) (repeat bool) {
 	if r.controls != nil && verdict.Unreached(&res.Facts) {
 		res.Controls = r.controls(ctx, res.Target)
 	}
@@ -41,6 +42,7 @@ func (r *Runner) judge(ctx context.Context, ru *run, res *probe.Result) {
 	c.ServedElsewhere = r.servedElsewhere(ru, res.End())
 	r.mu.Unlock()
 	res.Verdict = verdict.Judge(&res.Facts, c)
+	return verdict.Repeat(res.Verdict, c)
 }
 
 // servedElsewhere reports whether another CA has lately validated names by the

@@ -213,6 +213,35 @@ func TestRejectedWhereItWorked(t *testing.T) {
 	}
 }
 
+// What has worked and is rejected for the first time is tried again at once: a CA
+// that is down may say so, and two keys tell.
+func TestRejectionIsRepeated(t *testing.T) {
+	told := 0
+	bubble(t, Options{Incidents: func(r *probe.Result) bool {
+		told++
+		return r.Verdict.Fault == probe.FaultCA && r.Trigger == probe.TriggerTick
+	}}, func(h *harness) {
+		failing := false
+		h.run = func(context.Context, Job) probe.Facts {
+			if failing {
+				return rejected()
+			}
+			return probe.Facts{Account: "https://ca.example/acct/1"}
+		}
+		h.start(configured())
+		first := h.firstOf(time.Minute)
+		h.sleepTo(first + time.Second)
+		failing = true
+		h.sleepTo(first + 61*time.Second)
+		if got := h.starts(probe.TriggerConfirm); len(got) != 1 || got[0] != first+time.Minute || told != 3 {
+			t.Errorf("repeated at %v, told of %d runs", got, told)
+		}
+		if last := h.status().Last(); last.Verdict.Fault != probe.FaultCA || last.Trigger != probe.TriggerConfirm {
+			t.Errorf("%+v", last.Verdict)
+		}
+	})
+}
+
 // A validation that fails while another CA gets through by the same challenge is
 // that CA's own.
 func TestServedElsewhere(t *testing.T) {

@@ -64,6 +64,10 @@ type run struct {
 
 	entry *entry // in the history, once it is over; nil: it has no place there
 
+	// repeat says that another run at once would tell whose failure it is. It belongs
+	// to who performs the run.
+	repeat bool
+
 	// done is closed when result or err is final; they are read after that.
 	done   chan struct{}
 	result *probe.Result

@@ -11,5 +11,8 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(dieDir); dir != "" {
 		die(dir)
 	}
+	if dir := os.Getenv(writeDir); dir != "" {
+		write(dir)
+	}
 	goleak.VerifyTestMain(m)
 }

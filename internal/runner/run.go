@@ -34,7 +34,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	res.Facts = r.call(ctx, ru)
 	res.Duration = time.Since(ru.start)
 	res.Facts.FollowUps = r.added(ru)
-	r.judge(ctx, ru, res)
+	ru.repeat = r.judge(ctx, ru, res)
 
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.
@@ -82,7 +82,7 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	}
 	r.mu.Unlock()
 	if valid {
-		confirm := ru.item == nil && r.incidents != nil && r.incidents(res)
+		confirm := ru.item == nil && r.incidents != nil && (r.incidents(res) || ru.repeat)
 		for _, o := range r.observers {
 			o.Observe(res)
 		}
