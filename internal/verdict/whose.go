@@ -46,6 +46,12 @@ var rejecting = map[probe.Reason]bool{
 	RejectedMalformed: true, RejectedBadPublicKey: true, RejectedBadCSR: true, RejectedBadSignatureAlgorithm: true,
 }
 
+// Repeat reports whether the same run at once would tell whose fault it is: what has
+// worked is rejected, for the first time.
+func Repeat(v probe.Verdict, c Context) bool {
+	return rejecting[v.Reason] && c.Worked && c.Again != v.Reason
+}
+
 // whose asks those who can tell more than the answer does; FaultNone: the usual
 // one's.
 func (e *evidence) whose(reason probe.Reason) probe.Fault {
