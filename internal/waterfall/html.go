@@ -31,9 +31,33 @@ type Fragment struct {
 // HTML draws r: the rows as a table whose bars share a time axis, the facts,
 // and the verdict. What the bars show is there as text too.
 func HTML(r *probe.Result) (Fragment, error) {
-	rows := Rows(r)
-	d := &drawing{span: span(r, rows)}
+	style, bodies, err := Several(r)
+	if err != nil {
+		return Fragment{}, err
+	}
+	return Fragment{Style: style, Body: bodies[0]}, nil
+}
+
+// Several draws runs for one page: what HTML draws of each, and one style for all.
+func Several(runs ...*probe.Result) (template.CSS, []template.HTML, error) {
+	var d drawing
 	d.rules.WriteString(style)
+	var bodies []template.HTML
+	for _, r := range runs {
+		body, err := d.draw(r)
+		if err != nil {
+			return "", nil, err
+		}
+		bodies = append(bodies, body)
+	}
+	// The rules hold classes and numbers made here, and no word of the CA's.
+	return template.CSS(d.rules.String()), bodies, nil
+}
+
+// draw returns the waterfall of r, and adds its rules.
+func (d *drawing) draw(r *probe.Result) (template.HTML, error) {
+	rows := Rows(r)
+	d.span = span(r, rows)
 	view := view{
 		Span:    milliseconds(d.span),
 		Legend:  used(rows),
@@ -47,10 +71,9 @@ func HTML(r *probe.Result) (Fragment, error) {
 	}
 	var b bytes.Buffer
 	if err := bodyTemplate.Execute(&b, view); err != nil {
-		return Fragment{}, fmt.Errorf("draw run %q: %w", r.ID, err)
+		return "", fmt.Errorf("draw run %q: %w", r.ID, err)
 	}
-	// The rules hold classes and numbers made here, and no word of the CA's.
-	return Fragment{Style: template.CSS(d.rules.String()), Body: template.HTML(b.String())}, nil
+	return template.HTML(b.String()), nil
 }
 
 // view is what the template needs.
@@ -74,8 +97,8 @@ type barView struct{ Look, Place string }
 
 // drawing makes a class for the place of each bar.
 type drawing struct {
-	span  time.Duration
-	bars  int
+	span  time.Duration // of the run that is drawn
+	bars  int           // of all runs
 	rules strings.Builder
 }
 

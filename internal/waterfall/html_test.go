@@ -134,3 +134,27 @@ func TestRows(t *testing.T) {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 }
+
+// TestSeveralShareNoBars holds that the bars of one run have no rule of another's.
+func TestSeveralShareNoBars(t *testing.T) {
+	style, bodies, err := Several(issued(), unreachable())
+	if err != nil || len(bodies) != 2 {
+		t.Fatalf("%d bodies, %v", len(bodies), err)
+	}
+	place := regexp.MustCompile(`class="\w+ (w\d+)"`)
+	seen := make(map[string]bool)
+	for _, body := range bodies {
+		for _, m := range place.FindAllStringSubmatch(string(body), -1) {
+			if seen[m[1]] {
+				t.Errorf("class %s twice", m[1])
+			}
+			seen[m[1]] = true
+			if n := strings.Count(string(style), "."+m[1]+"{"); n != 1 {
+				t.Errorf("class %s has %d rules", m[1], n)
+			}
+		}
+	}
+	if len(seen) < 10 {
+		t.Errorf("%d bars", len(seen))
+	}
+}
