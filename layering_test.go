@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"internal/metrics":   {"internal/probe", "config"},
 	"internal/waterfall": {"internal/probe"},
 	"internal/runner":    {"internal/probe", "config", "prober", "internal/verdict", "internal/state"},
-	"internal/web":       {"internal/probe", "config", "internal/waterfall"},
+	"internal/web":       {"internal/probe", "config", "internal/incident", "internal/waterfall"},
 	"internal/app": {
 		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/controls",
 		"internal/dnsclient", "internal/incident", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",

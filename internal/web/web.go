@@ -1,5 +1,6 @@
 // Package web is what people and Prometheus see over HTTP: the metrics, the
-// probe endpoint, the pages of the last runs, and what an orchestrator asks.
+// probe endpoint, the pages of targets, runs and incidents, the same as JSON, CSV
+// and Atom, and what an orchestrator asks.
 //
 // It shows what others know, and changes nothing but through the runner's
 // trigger and the reload it is given. No parameter of a request becomes a
@@ -14,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/acme-exporter/acme_exporter/internal/incident"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
@@ -29,12 +31,26 @@ type Runner interface {
 	Result(id string) (*probe.Result, bool)
 }
 
-// Options say what is shown. All but Logger, Budget, LedgerProblem, TimeoutOffset
-// and Version are needed.
+// Incidents is what the pages need of [incident.Tracker], and its contract.
+type Incidents interface {
+	State(now time.Time) []probe.TargetState
+	Incidents(incident.Filter) []*probe.Incident
+	Incident(id string) (*probe.Incident, bool)
+}
+
+// Options say what is shown. All but Logger, Incidents, ExternalURL, Budget,
+// LedgerProblem, TimeoutOffset and Version are needed.
 type Options struct {
-	Logger  *slog.Logger // nil: nothing is logged
-	Runner  Runner
-	Metrics http.Handler // of /metrics
+	Logger *slog.Logger // nil: nothing is logged
+	Runner Runner
+	// Incidents knows how the targets are and were; nil: the index shows runs alone,
+	// and there are no pages, API or feeds of incidents.
+	Incidents Incidents
+	// ExternalURL is where readers of the feed find the pages, such as
+	// https://acme.example/exporter, without a final slash; empty: at the host that
+	// the request was sent to.
+	ExternalURL string
+	Metrics     http.Handler // of /metrics
 	// Probe makes the metrics of one answer, as of a time.
 	Probe func(probe.Answer, time.Time) prometheus.Gatherer
 	// Config returns the configuration in force as YAML, without its secrets.
@@ -56,17 +72,31 @@ type Options struct {
 }
 
 // server answers requests.
-type server struct{ Options }
+type server struct {
+	Options
+	started time.Time
+}
 
 // New returns the handler of everything that the exporter serves.
 func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &server{o}
+	s := &server{Options: o, started: time.Now()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.index)
+	mux.HandleFunc("GET /runs", s.runs)
 	mux.HandleFunc("GET /runs/{id}", s.run)
+	mux.HandleFunc("/api/", s.noSuchAPI)
+	mux.HandleFunc("/api/v1/runs/{id}", s.api(s.apiRun))
+	if s.Incidents != nil {
+		mux.HandleFunc("GET /incidents/{id}", s.incident)
+		mux.HandleFunc("GET /incidents.csv", s.csv)
+		mux.HandleFunc("GET /incidents.atom", s.atom)
+		mux.HandleFunc("/api/v1/targets", s.api(s.apiTargets))
+		mux.HandleFunc("/api/v1/incidents", s.api(s.apiIncidents))
+		mux.HandleFunc("/api/v1/incidents/{id}", s.api(s.apiIncident))
+	}
 	mux.HandleFunc("GET /probe", s.probe)
 	mux.HandleFunc("GET /config", s.config)
 	mux.Handle("GET /metrics", o.Metrics)
@@ -77,8 +107,8 @@ func New(o Options) http.Handler {
 	return secure(mux)
 }
 
-// policy is the Content-Security-Policy of everything; a page adds the hash of
-// its style.
+// policy is the Content-Security-Policy of everything but pages; see
+// [server.page].
 const policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // secure sets the headers that every answer has. What is shown may quote a CA,

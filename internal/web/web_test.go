@@ -156,8 +156,15 @@ func TestPlainEndpoints(t *testing.T) {
 		{"/nothing", o, 404, "404 page not found\n"},
 		{"/runs/", o, 404, "404 page not found\n"},
 		{"/runs/x/y", o, 404, "404 page not found\n"},
-		{"/runs/x", o, 404, "no run \"x\": only the last runs of each configured pair are kept\n"},
-		{"/runs/x.json", o, 404, "no run \"x\": only the last runs of each configured pair are kept\n"},
+		{"/runs/x", o, 404, "no run \"x\": only the last runs of each configured pair and those that incidents rest on are kept\n"},
+		{"/runs/x.json", o, 404, "no run \"x\": only the last runs of each configured pair and those that incidents rest on are kept\n"},
+		{"/runs", o, 400, "parameter \"target\" is missing\n"},
+		{"/runs?target=a&module=b", o, 404, "unknown target \"a\"; nothing is configured\n"},
+		{"/incidents/x", o, 404, "404 page not found\n"}, // they are not kept
+		{"/incidents.csv", o, 404, "404 page not found\n"},
+		{"/?since=yesterday", o, 400, "parameter \"since\" is \"yesterday\": want a date, such as 2026-11-23, or a time, such as 2026-11-23T06:30:00Z\n"},
+		{"/?refresh=1", o, 400, "parameter \"refresh\" is \"1\": want a number of seconds from 30 to 3600\n"},
+		{"/?a=%", o, 400, "query: invalid URL escape \"%\"\n"},
 		{"/runs/x?format=yaml", o, 400, "parameter \"format\" is \"yaml\": want json\n"},
 	} {
 		w := get(t, New(c.o), c.path)
@@ -173,7 +180,7 @@ func TestPlainEndpoints(t *testing.T) {
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	pair := probe.Pair{Target: "corp", Module: "nonce"}
 	h := New(options(&fakeRunner{statuses: []probe.Status{{Pair: pair, Recent: []*probe.Result{result(pair, "r1", time.Now(), probe.OutcomeSuccess)}}}}))
-	for _, path := range []string{"/", "/runs/r1", "/runs/r1.json", "/probe?target=corp&module=nonce", "/config", "/metrics", "/-/ready", "/nothing"} {
+	for _, path := range []string{"/", "/runs", "/api/v1/runs/r1", "/api/", "/runs/r1", "/runs/r1.json", "/probe?target=corp&module=nonce", "/config", "/metrics", "/-/ready", "/nothing"} {
 		w := get(t, h, path)
 		for name, wanted := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",

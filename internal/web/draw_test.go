@@ -1,0 +1,108 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/acme-exporter/acme_exporter/internal/incident"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// paths returns the elements of a picture that are drawn, by class.
+func paths(svg string) map[string]string {
+	found := map[string]string{}
+	for _, part := range strings.Split(svg, `<path class="`)[1:] {
+		class, rest, _ := strings.Cut(part, `" d="`)
+		found[class], _, _ = strings.Cut(rest, `"`)
+	}
+	return found
+}
+
+func TestDrawBars(t *testing.T) {
+	begin := time.Date(2026, 11, 23, 4, 0, 0, 0, time.UTC)
+	share := func(up, degraded, down, unknown time.Duration) incident.Share {
+		return incident.Share{From: begin, To: begin.Add(time.Hour), Up: up, Degraded: degraded, Down: down, Unknown: unknown}
+	}
+	const m = time.Minute
+	for name, c := range map[string]struct {
+		share incident.Share
+		want  map[string]string
+		title string
+	}{
+		"up":            {share(60*m, 0, 0, 0), map[string]string{"up": "M0 40h2v120h-2z"}, ""},
+		"unknown":       {share(0, 0, 0, 60*m), map[string]string{"unknown": "M0 150h2v10h-2z"}, ""},
+		"half known":    {share(30*m, 0, 0, 30*m), map[string]string{"up": "M0 100h2v60h-2z"}, ""},
+		"down":          {share(0, 0, 60*m, 0), map[string]string{"down": "M0 0h2v160h-2z"}, "down 1 h"},
+		"a second down": {share(60*m-time.Second, 0, time.Second, 0), map[string]string{"up": "M0 70h2v90h-2z", "down": "M0 0h2v70h-2z"}, "down 1 s"},
+		"degraded":      {share(30*m, 30*m, 0, 0), map[string]string{"up": "M0 100h2v60h-2z", "degraded": "M0 40h2v60h-2z"}, "degraded 30 min"},
+		"all":           {share(15*m, 15*m, 15*m, 15*m), map[string]string{"up": "M0 130h2v30h-2z", "degraded": "M0 100h2v30h-2z", "down": "M0 0h2v100h-2z"}, "down 15 min, degraded 15 min, not known 15 min"},
+		"no time":       {incident.Share{From: begin, To: begin}, map[string]string{"unknown": "M0 150h2v10h-2z"}, ""},
+	} {
+		svg := string(drawBars([]incident.Share{c.share}))
+		if diff := cmp.Diff(c.want, paths(svg)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		title := ""
+		if c.title != "" {
+			title = "<title>2026-11-23 04:00 to 2026-11-23 05:00 UTC: " + c.title + "</title>"
+		}
+		if strings.Contains(svg, "<title>") != (title != "") || !strings.Contains(svg, title) {
+			t.Errorf("%s: no %q in %s", name, title, svg)
+		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	pair := probe.Pair{Target: "corp", Module: "nonce"}
+	var recent []*probe.Result
+	for i := range 120 {
+		r := result(pair, fmt.Sprint(i), time.Now(), probe.OutcomeSuccess)
+		r.Duration = time.Duration(i+1) * ms
+		recent = append(recent, r)
+	}
+	recent[1].Verdict.Outcome = probe.OutcomeFailure
+	recent[2].Verdict.Outcome = probe.OutcomeSkipped
+	recent[3].FollowUp = probe.FollowUpDeactivateAuthz
+	d := newDurations(recent)
+	if d.Runs != "100 runs" || d.Said != ", median 53 ms, longest 101 ms, 1 failed, 1 skipped" {
+		t.Errorf("%s%s", d.Runs, d.Said)
+	}
+	drawn := paths(string(d.Picture))
+	if n := strings.Count(drawn["up"], "M"); n != 98 {
+		t.Errorf("%d successes are drawn", n)
+	}
+	// The newest is at the right.
+	if drawn["down"] != "M294 0h2v160h-2z" || drawn["degraded"] != "M291 130h2v30h-2z" || !strings.HasPrefix(drawn["up"], "M297 156h2v4h-2z") {
+		t.Errorf("%s, %s, %s", drawn["down"], drawn["degraded"], drawn["up"][:30])
+	}
+	if d := newDurations(recent[1:2]); d.Runs != "1 run" || d.Said != ", 1 failed" {
+		t.Errorf("%+v", d)
+	}
+	if d := newDurations(recent[3:4]); d != (durationsView{}) {
+		t.Errorf("of a follow-up alone: %+v", d)
+	}
+}
+
+func TestDrawSmall(t *testing.T) {
+	r := result(probe.Pair{Target: "corp", Module: "nonce"}, "r1", time.Now(), probe.OutcomeSuccess)
+	r.Duration = 100 * ms
+	r.Calls = append(r.Calls, probe.Call{Name: probe.CallNewOrder, Step: probe.StepOrder, Start: 50 * ms, End: 90 * ms})
+	r.Steps = append(r.Steps, probe.Step{Name: probe.StepOrder, Start: 50 * ms, Duration: 50 * ms})
+	svg := string(drawSmall(r))
+	want := map[string]string{
+		"step": "M0 0h1000v6h-1000z", "failed": "M500 8h500v6h-500zM500 8h400v6h-400z", "answer": "M100 1h700v4h-700z", "body": "M800 1h100v4h-100z",
+	}
+	if diff := cmp.Diff(want, paths(svg)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !strings.Contains(svg, `class="small rows2" viewBox="0 0 1000 14"`) {
+		t.Error(svg)
+	}
+	if svg := drawSmall(&probe.Result{}); svg != "" {
+		t.Errorf("of nothing: %s", svg)
+	}
+}

@@ -1,0 +1,208 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/waterfall"
+)
+
+// usualIncidents is how many incidents the index and the feed show where nobody
+// asks for more or less.
+const usualIncidents = 50
+
+// incidentsView are the incidents on the index.
+type incidentsView struct {
+	Rows  []incidentRow
+	Total int // how many there are without the limit
+	// The form, as it was sent.
+	Filter                filter
+	Since, Until          string
+	Targets               []string
+	JSON, CSV, Atom, More string // URLs with the same filter; More: with all of them
+	Filtered              bool
+}
+
+// incidentRow is an incident as the table has it.
+type incidentRow struct {
+	*probe.Incident
+	Lasted, Uncertainty string
+}
+
+func newIncidentRow(i *probe.Incident, now time.Time) incidentRow {
+	return incidentRow{Incident: i, Lasted: lasted(i.Duration(now)), Uncertainty: uncertainty(i)}
+}
+
+func (s *server) incidentsView(f filter, states []probe.TargetState, now time.Time) *incidentsView {
+	list, total := s.chosen(f, usualIncidents)
+	v := &incidentsView{
+		Total: total, Filter: f, Filtered: len(f.values) > 0,
+		Since: f.values.Get("since"), Until: f.values.Get("until"),
+		JSON: f.url("/api/v1/incidents"), CSV: f.url("/incidents.csv"), Atom: f.url("/incidents.atom"),
+	}
+	for _, i := range list {
+		v.Rows = append(v.Rows, newIncidentRow(i, now))
+	}
+	if total > len(list) {
+		v.More = f.url("/", "limit", fmt.Sprint(mostIncidents)) + "#incidents"
+	}
+	for i := range states {
+		v.Targets = append(v.Targets, states[i].Target)
+	}
+	for _, i := range list { // those that are no longer configured can be chosen, too
+		v.Targets = append(v.Targets, i.Target)
+	}
+	if f.Target != "" {
+		v.Targets = append(v.Targets, f.Target)
+	}
+	slices.Sort(v.Targets)
+	v.Targets = slices.Compact(v.Targets)
+	return v
+}
+
+// incidentView is the page of an incident.
+type incidentView struct {
+	frame
+	incidentRow
+	Whole    string // ID of the target's incident that a pair's is a part of; empty: none is known
+	Reasons  []reasonCount
+	Phases   []phaseView
+	Members  []memberView
+	Evidence []evidenceView
+}
+
+// reasonCount is how many runs failed for a reason.
+type reasonCount struct {
+	Reason probe.Reason
+	Runs   int
+}
+
+// phaseView is a phase and how long it lasted.
+type phaseView struct {
+	probe.IncidentPhase
+	Lasted string
+}
+
+// memberView is a member and how long it lasted.
+type memberView struct {
+	probe.Member
+	Lasted string
+	Why    []reasonCount
+	Kept   bool // its incident still is
+}
+
+// evidenceView is a run that an incident rests on.
+type evidenceView struct {
+	Title     string
+	Run       *probe.Result
+	Dropped   int
+	Waterfall template.HTML
+}
+
+// incident shows everything that is known of one incident.
+func (s *server) incident(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	i, ok := s.Incidents.Incident(id)
+	if !ok {
+		plain(w, http.StatusNotFound, noIncident(id))
+		return
+	}
+	now := time.Now()
+	v := incidentView{incidentRow: newIncidentRow(i, now), Reasons: reasons(i.Reasons)}
+	for _, p := range i.Phases {
+		until := p.End
+		if until.IsZero() {
+			until = now
+		}
+		v.Phases = append(v.Phases, phaseView{p, lasted(until.Sub(p.Start))})
+	}
+	for _, m := range i.Members {
+		until := m.End
+		if until.IsZero() {
+			until = now
+		}
+		_, kept := s.Incidents.Incident(m.ID)
+		v.Members = append(v.Members, memberView{m, lasted(until.Sub(m.Start)), reasons(m.Reasons), kept})
+	}
+	if i.Kind == probe.IncidentPair {
+		v.Whole = s.wholeOf(i)
+	}
+	style, err := v.rest(s.evidence(i))
+	if err != nil {
+		s.failed(w, err)
+		return
+	}
+	v.frame = s.frame(fmt.Sprintf("%s %s · acme_exporter", i.Target, i.Condition), style)
+	s.page(w, incidentPage, v)
+}
+
+func noIncident(id string) string {
+	return fmt.Sprintf("no incident %q: those of the last 90 days are kept", id)
+}
+
+// evidence returns what an incident rests on: that of a target on what the first of
+// its members does whose module it names.
+func (s *server) evidence(i *probe.Incident) *probe.Evidence {
+	if i.Evidence != nil {
+		return i.Evidence
+	}
+	for _, m := range i.Members {
+		if part, ok := s.Incidents.Incident(m.ID); ok && m.Module == i.Module && part.Evidence != nil {
+			return part.Evidence
+		}
+	}
+	return nil
+}
+
+// rest draws the runs that the incident rests on.
+func (v *incidentView) rest(e *probe.Evidence) (template.CSS, error) {
+	if e == nil {
+		return "", nil
+	}
+	kept := []probe.EvidenceRun{e.First}
+	v.Evidence = []evidenceView{{Title: "First failed run"}}
+	if e.Last != nil {
+		kept = append(kept, *e.Last)
+		v.Evidence = append(v.Evidence, evidenceView{Title: "Last failed run"})
+	} else {
+		v.Evidence[0].Title = "The failed run"
+	}
+	var runs []*probe.Result
+	for _, k := range kept {
+		runs = append(runs, k.Result)
+	}
+	style, bodies, err := waterfall.Several(runs...)
+	if err != nil {
+		return "", err
+	}
+	for k := range v.Evidence {
+		v.Evidence[k].Run, v.Evidence[k].Dropped, v.Evidence[k].Waterfall = kept[k].Result, kept[k].Dropped, bodies[k]
+	}
+	return style, nil
+}
+
+// reasons returns counts, the highest first.
+func reasons(counts map[probe.Reason]int) []reasonCount {
+	var list []reasonCount
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, reasonCount{reason, counts[reason]})
+	}
+	slices.SortStableFunc(list, func(a, b reasonCount) int { return cmp.Compare(b.Runs, a.Runs) })
+	return list
+}
+
+// wholeOf returns the ID of the target's incident that a pair's is a part of.
+func (s *server) wholeOf(part *probe.Incident) string {
+	for _, i := range s.Incidents.Incidents(filterOf(probe.IncidentTarget, part.Target, part.Start, part.End)) {
+		if slices.ContainsFunc(i.Members, func(m probe.Member) bool { return m.ID == part.ID }) {
+			return i.ID
+		}
+	}
+	return ""
+}

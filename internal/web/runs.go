@@ -1,0 +1,185 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/incident"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/waterfall"
+)
+
+// historyURL is the page of a pair's runs.
+func historyURL(p probe.Pair) string {
+	return "/runs?" + url.Values{"target": {p.Target}, "module": {p.Module}}.Encode()
+}
+
+// filterOf chooses the incidents of a target that have a part between since and
+// until, with both of them among it; a zero until is open.
+func filterOf(kind probe.IncidentKind, target string, since, until time.Time) incident.Filter {
+	f := incident.Filter{Kind: kind, Target: target, Since: since}
+	if !until.IsZero() {
+		f.Until = until.Add(1)
+	}
+	return f
+}
+
+// runRow is a run among those of its pair.
+type runRow struct {
+	*probe.Result
+	Age, Took string
+}
+
+// runs lists the last runs of a pair.
+func (s *server) runs(w http.ResponseWriter, r *http.Request) {
+	pair, _, err := parseProbe(r.URL.RawQuery)
+	if err != nil {
+		plain(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	statuses := s.Runner.Status()
+	status, ok := find(statuses, pair)
+	if !ok {
+		plain(w, http.StatusNotFound, unknown(statuses, pair))
+		return
+	}
+	now := time.Now()
+	var rows []runRow
+	for _, run := range status.Recent {
+		rows = append(rows, runRow{run, ago(run, now), took(run.Duration)})
+	}
+	s.page(w, runsPage, struct {
+		frame
+		Pair      probe.Pair
+		Durations durationsView
+		Rows      []runRow
+	}{s.frame(pair.String()+" · acme_exporter", ""), pair, newDurations(status.Recent), rows})
+}
+
+// find returns a run that is kept, for itself or as evidence of an incident, and how
+// much of it was left out.
+func (s *server) result(id string) (r *probe.Result, dropped int, ok bool) {
+	if r, ok := s.Runner.Result(id); ok {
+		return r, 0, true
+	}
+	if s.Incidents == nil {
+		return nil, 0, false
+	}
+	for _, i := range s.Incidents.Incidents(incident.Filter{Kind: probe.IncidentPair}) {
+		if i.Evidence == nil {
+			continue
+		}
+		for _, e := range []*probe.EvidenceRun{&i.Evidence.First, i.Evidence.Last} {
+			if e != nil && e.Result.ID == id {
+				return e.Result, e.Dropped, true
+			}
+		}
+	}
+	return nil, 0, false
+}
+
+func noRun(id string) string {
+	return fmt.Sprintf("no run %q: only the last runs of each configured pair and those that incidents rest on are kept", id)
+}
+
+// runView is the page of a run.
+type runView struct {
+	frame
+	Run          *probe.Result
+	Started      template.HTML
+	Age, Took    string
+	Older, Newer string // IDs of the pair's runs; empty: none
+	History      string // URL of the pair's runs; empty: it is no longer configured
+	FollowUps    []*probe.Result
+	Incidents    []*probe.Incident // in which the run was
+	Dropped      int               // of what the run had, where it is kept as evidence alone
+	Limit        []string
+	Waterfall    template.HTML
+	Controls     []probe.Control
+	Lookups      []probe.Lookup
+}
+
+// run shows one run: as a page, or as JSON with the ending .json or ?format=json.
+func (s *server) run(w http.ResponseWriter, req *http.Request) {
+	id, asJSON := strings.CutSuffix(req.PathValue("id"), ".json")
+	switch format := req.URL.Query().Get("format"); format {
+	case "":
+	case "json":
+		asJSON = true
+	default:
+		plain(w, http.StatusBadRequest, fmt.Sprintf("parameter %q is %q: want json", "format", format))
+		return
+	}
+	r, dropped, ok := s.result(id)
+	if !ok {
+		plain(w, http.StatusNotFound, noRun(id))
+		return
+	}
+	if asJSON {
+		s.json(w, http.StatusOK, r)
+		return
+	}
+	drawn, err := waterfall.HTML(r)
+	if err != nil {
+		s.failed(w, err)
+		return
+	}
+	v := runView{
+		frame: s.frame(r.String()+" · acme_exporter", drawn.Style), Run: r, Started: timeElement(r.Start),
+		Age: ago(r, time.Now()), Took: took(r.Duration), Incidents: s.during(r), Dropped: dropped, Limit: limitSaid(r),
+		Waterfall: drawn.Body, Controls: r.Controls, Lookups: r.Lookups,
+	}
+	s.around(&v)
+	s.page(w, runPage, v)
+}
+
+// during returns the incidents of its pair in which r was.
+func (s *server) during(r *probe.Result) []*probe.Incident {
+	if s.Incidents == nil {
+		return nil
+	}
+	f := filterOf(probe.IncidentPair, r.Target, r.Start, r.Start)
+	f.Module = r.Module
+	return s.Incidents.Incidents(f)
+}
+
+// around adds the runs of the pair before and after the run, and those that follow
+// it up.
+func (s *server) around(v *runView) {
+	r := v.Run
+	status, ok := find(s.Runner.Status(), r.Pair)
+	if !ok {
+		return
+	}
+	v.History = historyURL(r.Pair)
+	for _, other := range status.Recent { // newest first
+		switch {
+		case other.Parent == r.ID:
+			v.FollowUps = append(v.FollowUps, other)
+		case other.FollowUp != "" || other.ID == r.ID:
+		case other.Start.After(r.Start):
+			v.Newer = other.ID
+		case v.Older == "":
+			v.Older = other.ID
+		}
+	}
+	slices.Reverse(v.FollowUps)
+}
+
+// json answers with a value.
+func (s *server) json(w http.ResponseWriter, status int, value any) {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		s.failed(w, fmt.Errorf("encode: %w", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n')) // the client has gone: nobody to tell
+}
