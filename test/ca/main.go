@@ -1,6 +1,7 @@
 // Command ca is the demo's ACME CA as a process of its own, for tests: it is
 // as rough as it is told, limits its clients as Let's Encrypt does if it is
-// told to, and can be held up and made to fail while it runs.
+// told to, and can be held up and made to fail while it runs. If it is told to, what
+// it issues is signed by a CA that has what Pebble has not, and can have defects.
 //
 // When it is ready it writes one line of JSON to standard output: the URLs of
 // its directory and of its control. It ends when its standard input does, so
@@ -23,6 +24,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/letsencrypt/pebble/v2/db"
 
 	"github.com/acme-exporter/acme_exporter/examples/demo/ca"
 )
@@ -57,6 +60,8 @@ func main() {
 	var limits, edgeLimits map[string]limit
 	limitsVar(&limits, "limits", "rate limits", limitNames)
 	limitsVar(&edgeLimits, "edge-limits", "limits of the calls of one address, before the CA", edgeKinds)
+	var signing signingOptions
+	signingFlags(&signing)
 	flag.Parse()
 	if !smooth {
 		o.Roughness = rough
@@ -71,8 +76,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), log: log, root: root, issuer: issuer}
-	if err := run(ctx, stop, o, p); err != nil {
+	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), renewals: new(renewals), log: log, root: root, issuer: issuer}
+	err := p.sign(signing)
+	if err == nil {
+		err = run(ctx, stop, o, p)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "ca:", err)
 		os.Exit(1)
 	}
@@ -90,12 +99,34 @@ func limitsVar(p *map[string]limit, name, what string, names []string) {
 
 // parts are what is around the CA.
 type parts struct {
-	gate    *gate
-	limiter *limiter
-	edge    *edge
-	log     http.Handler
+	gate     *gate
+	limiter  *limiter
+	edge     *edge
+	renewals *renewals
+	signer   *signer // nil: Pebble signs
+	log      http.Handler
 	// root and issuer are files to write roots to; empty: none.
 	root, issuer string
+}
+
+// sign makes the signer that o wants.
+func (p *parts) sign(o signingOptions) (err error) {
+	if o.on {
+		p.signer, err = newSigner(o)
+	}
+	return err
+}
+
+// within puts p's parts around Pebble's handler, the limiter outermost.
+func (p parts) within(next http.Handler, store *db.MemoryStore) http.Handler {
+	next = p.renewals.wrap(next, store)
+	if p.signer != nil {
+		next = p.signer.wrap(next, store)
+	}
+	if len(p.limiter.ledger.limits) > 0 {
+		next = p.limiter.wrap(next, store)
+	}
+	return next
 }
 
 // run serves the CA until ctx ends; stop ends it.
@@ -105,15 +136,25 @@ func run(ctx context.Context, stop func(), o ca.Options, p parts) (err error) {
 	defer settling.Wait()
 	defer stop()
 	if len(p.limiter.ledger.limits) > 0 {
-		o.Within = p.limiter.wrap
 		settling.Go(func() { p.limiter.run(ctx) })
+	}
+	o.Within = p.within
+	if p.signer != nil {
+		defer func() { err = errors.Join(err, closeSoon(p.signer.close)) }()
+		if err := p.signer.start(); err != nil {
+			return err
+		}
 	}
 	authority, err := ca.Start(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeSoon(authority.Close)) }()
-	for file, content := range map[string][]byte{p.root: authority.APIRoot(), p.issuer: authority.IssuerRoot()} {
+	issuer := authority.IssuerRoot()
+	if p.signer != nil {
+		issuer = p.signer.rootPEM()
+	}
+	for file, content := range map[string][]byte{p.root: authority.APIRoot(), p.issuer: issuer} {
 		if file == "" {
 			continue
 		}
@@ -133,7 +174,12 @@ func run(ctx context.Context, stop func(), o ca.Options, p parts) (err error) {
 	mux.HandleFunc("GET /requests", p.gate.list)
 	mux.HandleFunc("GET /limits", p.limiter.show(p.edge))
 	mux.HandleFunc("POST /unpause", p.limiter.unpause)
+	mux.HandleFunc("POST /renewal-info", p.renewals.set)
 	mux.Handle("GET /log", p.log)
+	if p.signer != nil {
+		mux.HandleFunc("GET /signing", p.signer.show)
+		mux.HandleFunc("POST /defects", p.signer.defects.serve)
+	}
 	control := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = control.Serve(listener) }() // ends with Shutdown
 	defer func() { err = errors.Join(err, closeSoon(control.Shutdown)) }()
