@@ -48,6 +48,43 @@ func readBody(res *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
+// stream has read read the body of res, and returns how many bytes it has had. An
+// error is one of the transport, or that the body is longer than it may be; what
+// read makes of what it had is its own business. It always closes the body.
+func stream(res *http.Response, limit int64, read func(io.Reader)) (int64, error) {
+	defer res.Body.Close()
+	if res.ContentLength > limit && !res.Uncompressed {
+		return 0, fmt.Errorf("read %d bytes: %w", res.ContentLength, errTooLarge)
+	}
+	b := &boundedBody{from: res.Body, limit: limit}
+	read(b)
+	return b.n, b.err
+}
+
+// boundedBody is a body that ends with an error where it is too long.
+type boundedBody struct {
+	from     io.Reader
+	n, limit int64
+	err      error // the first one but io.EOF
+}
+
+// Read implements io.Reader.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.from.Read(p)
+	b.n += int64(n)
+	switch {
+	case b.n > b.limit:
+		b.err = fmt.Errorf("read more than %d bytes: %w", b.limit, errTooLarge)
+		return 0, b.err
+	case err != nil && err != io.EOF:
+		b.err = err
+	}
+	return n, err
+}
+
 // describe records what is said by an answer itself.
 func describe(c *probe.Call, res *http.Response, body []byte) {
 	c.Status = res.StatusCode

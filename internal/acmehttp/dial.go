@@ -18,8 +18,11 @@ import (
 // pool is a set of connections: those of one session, or those that the
 // sessions of a pair share.
 type pool struct {
-	http      *http.Transport
-	transport *Transport
+	http *http.Transport
+	// unverified is for single requests to servers whose certificate is what is to be
+	// looked at.
+	unverified *http.Transport
+	transport  *Transport
 
 	mu     sync.Mutex // guards the fields below
 	conns  map[*conn]struct{}
@@ -48,9 +51,16 @@ func newPool(t *Transport) *pool {
 		config = t.options.TLSConfig.Clone()
 	}
 	config.ClientSessionCache = nil // each handshake is measured whole
-	p.http = &http.Transport{
+	p.http = p.newHTTP(config)
+	p.unverified = p.newHTTP(&tls.Config{InsecureSkipVerify: true, MinVersion: config.MinVersion, MaxVersion: config.MaxVersion})
+	p.unverified.DisableKeepAlives = true
+	return p
+}
+
+func (p *pool) newHTTP(config *tls.Config) *http.Transport {
+	return &http.Transport{
 		Proxy:                  proxyOf,
-		ProxyConnectHeader:     t.options.ProxyConnectHeader,
+		ProxyConnectHeader:     p.transport.options.ProxyConnectHeader,
 		OnProxyConnectResponse: proxyAnswer,
 		DialContext:            p.dial,
 		TLSClientConfig:        config,
@@ -59,7 +69,6 @@ func newPool(t *Transport) *pool {
 		MaxResponseHeaderBytes: maxHeader,
 		IdleConnTimeout:        idleTimeout,
 	}
-	return p
 }
 
 // close closes every connection, whoever uses it, and opens no other.
@@ -72,6 +81,7 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	p.http.CloseIdleConnections()
+	p.unverified.CloseIdleConnections()
 	for _, c := range open {
 		_ = c.Close()
 	}
@@ -171,5 +181,5 @@ func (p *pool) admit(r *record, address string) error {
 	if err != nil {
 		return fmt.Errorf("parse address %q: %w", address, err)
 	}
-	return p.transport.guard.check(ap.Addr(), r.own, p.blocks())
+	return p.transport.guard.check(ap.Addr(), r.own || r.chosen, p.blocks())
 }

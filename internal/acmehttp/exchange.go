@@ -2,6 +2,8 @@ package acmehttp
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
 	"net/http"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -15,6 +17,17 @@ type Exchange struct {
 	Call       probe.CallName // overrides the name learnt from the URL; empty: do not
 	Attempt    int
 	RetryCause string
+	// Chosen says that the URL is the configuration's own, so that it may lead
+	// anywhere but to a metadata service. A CA's word is not enough for that.
+	Chosen bool
+	// AnyCertificate says that the server's certificate is not to be verified: it is
+	// what is to be looked at. Response.TLS has it.
+	AnyCertificate bool
+	// Read, if not nil, reads the body of an answer with status 200, as it comes, and
+	// Response.Body is empty then. It may stop before the end. Limit is how many bytes
+	// there may be, after decompression; 0: as many as of any other answer.
+	Read  func(body io.Reader)
+	Limit int64
 	// Response is the last answer that was read whole under this context, nonces
 	// fetched on the way excepted; nil: none.
 	Response *Response
@@ -36,6 +49,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	TLS    *tls.ConnectionState // nil: the URL's scheme is http
 }
 
 type exchangeKey struct{}

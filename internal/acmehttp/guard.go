@@ -36,7 +36,9 @@ func (e *addressError) Error() string {
 // own reports whether u is at the configured directory's own host and port,
 // where the certificate shows that it is the directory's operator who answers.
 // The addresses behind it are the configuration's choice, not the CA's.
-func (g *guard) own(u *url.URL) bool { return g.verified && hostPort(u) == g.directoryHost }
+func (g *guard) own(u *url.URL) bool {
+	return g.verified && u.Scheme == "https" && hostPort(u) == g.directoryHost
+}
 
 // check refuses the address a unless it is public, allowed, in a block that is
 // learnt, or own: the configured directory's.

@@ -39,6 +39,10 @@ type record struct {
 	onTheWay bool     // a nonce that the sequencer did not ask for
 	index    int      // in Session.records
 	limit    int64    // bytes of the answer's body
+	// As in the Exchange.
+	chosen, anyCertificate bool
+	read                   func(io.Reader)
+	streamed               int64 // bytes that read has had
 
 	call probe.Call // guarded by Session.mu, and so is done
 	done bool

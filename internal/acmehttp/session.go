@@ -2,6 +2,7 @@ package acmehttp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -56,7 +57,7 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if e != nil && !r.onTheWay {
-		e.Response = &Response{Status: res.StatusCode, Header: res.Header, Body: body}
+		e.Response = &Response{Status: res.StatusCode, Header: res.Header, Body: body, TLS: res.TLS}
 	}
 	s.names.learn(req.URL, call, res.StatusCode, res.Header, body)
 	res.Body = &readCloser{*bytes.NewReader(body)}
@@ -89,6 +90,10 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 	}
 	if name == probe.CallCertificate {
 		r.limit = maxChain
+	}
+	if e != nil && !onTheWay {
+		r.chosen, r.anyCertificate, r.read = e.Chosen, e.AnyCertificate, e.Read
+		r.limit = cmp.Or(e.Limit, r.limit)
 	}
 	r.call = probe.Call{Name: name, Method: req.Method, URL: recordedURL(req.URL)}
 	if e != nil {
@@ -126,6 +131,13 @@ func (s *Session) begin(req *http.Request, e *Exchange) (*record, error) {
 	return r, nil
 }
 
+// beside reports whether the call is for something that a CA publishes beside its
+// API. It is signed, and so there need be no https: in a chain of trust that would
+// have no beginning.
+func beside(name probe.CallName) bool {
+	return name == probe.CallCRL || name == probe.CallOCSP || name == probe.CallAIA
+}
+
 // send makes the exchange, and reads the body whole.
 func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, error) {
 	out, err := s.outgoing(req, r)
@@ -133,7 +145,11 @@ func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, er
 		closeBody(req)
 		return nil, nil, err
 	}
-	res, err := s.pool.http.RoundTrip(out)
+	client := s.pool.http
+	if r.anyCertificate {
+		client = s.pool.unverified
+	}
+	res, err := client.RoundTrip(out)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -145,6 +161,10 @@ func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, er
 	}
 	res.Request = req
 	r.body()
+	if r.read != nil && res.StatusCode == http.StatusOK {
+		r.streamed, err = stream(res, r.limit, r.read)
+		return res, nil, err
+	}
 	body, err := readBody(res, r.limit)
 	return res, body, err
 }
@@ -153,7 +173,7 @@ func (s *Session) send(req *http.Request, r *record) (*http.Response, []byte, er
 func (s *Session) outgoing(req *http.Request, r *record) (*http.Request, error) {
 	u := req.URL
 	switch {
-	case u.Scheme != "https":
+	case u.Scheme != "https" && !(u.Scheme == "http" && beside(r.call.Name)):
 		return nil, refuse(probe.CauseScheme, "the URL's scheme is not https")
 	case u.Hostname() == "":
 		return nil, refuse(probe.CauseOther, "the URL has no host")
@@ -166,7 +186,7 @@ func (s *Session) outgoing(req *http.Request, r *record) (*http.Request, error) 
 			return nil, err
 		}
 		if r.proxy = p; p != nil {
-			if err := s.transport.guard.checkHost(u.Hostname(), r.own, s.pool.blocks()); err != nil {
+			if err := s.transport.guard.checkHost(u.Hostname(), r.own || r.chosen, s.pool.blocks()); err != nil {
 				return nil, err
 			}
 		}
@@ -188,7 +208,7 @@ func (s *Session) outgoing(req *http.Request, r *record) (*http.Request, error) 
 // end records how the call ended, and returns its name.
 func (s *Session) end(req *http.Request, r *record, res *http.Response, body []byte, err error) (probe.CallName, error) {
 	end := s.clock.elapsed()
-	c := probe.Call{End: end, Bytes: int64(len(body))}
+	c := probe.Call{End: end, Bytes: r.streamed + int64(len(body))}
 	phase := r.fill(&c, true)
 	if err != nil {
 		err = classify(req.Context(), err, phase)
@@ -214,7 +234,7 @@ func (s *Session) end(req *http.Request, r *record, res *http.Response, body []b
 	if s.closed {
 		return r.call.Name, err
 	}
-	if s.api == nil {
+	if s.api == nil && !beside(r.call.Name) && r.call.Name != probe.CallSite {
 		s.api = apiCertificate(leaf(r, state, err))
 	}
 	c.Name, c.Step, c.Method, c.URL = r.call.Name, r.call.Step, r.call.Method, r.call.URL

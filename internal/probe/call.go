@@ -27,6 +27,12 @@ const (
 	// (RFC 8555 §7.5.2), as opposed to one that reads it.
 	CallDeactivateAuthz CallName = "deactivate-authz"
 
+	// What a CA publishes beside its API.
+	CallCRL  CallName = "crl"  // a certificate revocation list
+	CallOCSP CallName = "ocsp" // a question to an OCSP responder, by GET or POST
+	CallAIA  CallName = "aia"  // an issuer's certificate (RFC 5280 §4.2.2.1)
+	CallSite CallName = "site" // a test site, for its certificate
+
 	// CallUnknown is a request to a URL that nobody taught us: a defect of
 	// ours. Tests hold that it never occurs.
 	CallUnknown CallName = "unknown"
@@ -37,7 +43,7 @@ func Calls() []CallName {
 	return []CallName{
 		CallDirectory, CallNewNonce, CallNewAccount, CallNewOrder, CallNewAuthz, CallRevokeCert,
 		CallKeyChange, CallRenewalInfo, CallAccount, CallOrder, CallAuthz, CallChallenge,
-		CallFinalize, CallCertificate, CallDeactivateAuthz, CallUnknown,
+		CallFinalize, CallCertificate, CallDeactivateAuthz, CallCRL, CallOCSP, CallAIA, CallSite, CallUnknown,
 	}
 }
 
@@ -152,7 +158,7 @@ const (
 	CauseClosed      Cause = "closed"      // reset or EOF
 	CauseTooLarge    Cause = "too_large"
 	CauseAddress     Cause = "address" // the address is one that this target may not send us to
-	CauseScheme      Cause = "scheme"  // not https
+	CauseScheme      Cause = "scheme"  // not https, nor http where that will do
 	CauseCanceled    Cause = "canceled"
 	CauseOther       Cause = "other"
 )

@@ -33,6 +33,11 @@ const (
 	// FailureBudget: our own budget of the CA's rate limits does not allow the run.
 	// Facts.RateLimit says why.
 	FailureBudget FailureKind = "budget"
+	// FailureFlaw: something that a CA publishes beside its API is not as it has to
+	// be. Flaw says in what.
+	FailureFlaw FailureKind = "flaw"
+	// FailureNotApplicable: there is nothing to be looked at.
+	FailureNotApplicable FailureKind = "not_applicable"
 	// FailureLocal: our disk, port, responder or key failed.
 	FailureLocal FailureKind = "local"
 )
@@ -44,6 +49,8 @@ type Failure struct {
 	// Call is the index in Facts.Calls of the exchange that failed, or whose
 	// answer is the evidence; -1: none.
 	Call int `json:"call"`
+	// Flaw is the first one of those found; empty unless Kind is FailureFlaw.
+	Flaw FlawKind `json:"flaw,omitempty"`
 	// Object is "order", "authorization", "challenge", "directory", "certificate",
 	// "url", which is one that may not be requested, or empty: what Problem or Detail
 	// is about.

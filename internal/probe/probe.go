@@ -37,11 +37,20 @@ const (
 	ProberOrder     Prober = "order"
 	ProberValidate  Prober = "validate"
 	ProberIssue     Prober = "issue"
+	// What a CA publishes beside its API.
+	ProberCRL  Prober = "crl"
+	ProberOCSP Prober = "ocsp"
+	ProberAIA  Prober = "aia"
+	ProberSite Prober = "site"
 )
 
 // Signs reports whether the prober sends signed requests, and so needs an
 // account key.
-func (p Prober) Signs() bool { return p != ProberDirectory && p != ProberNonce }
+func (p Prober) Signs() bool { return p == ProberAccount || p.Orders() }
+
+// LooksAtIssued reports whether the prober can be about the last certificate that
+// the target has issued to us.
+func (p Prober) LooksAtIssued() bool { return p == ProberCRL || p == ProberOCSP || p == ProberAIA }
 
 // Orders reports whether the prober places orders, and so spends what a CA
 // limits.
@@ -60,7 +69,7 @@ type Trigger string
 const (
 	TriggerTick     Trigger = "tick"      // the schedule
 	TriggerScrape   Trigger = "scrape"    // GET /probe
-	TriggerCommand  Trigger = "command"   // acme_exporter probe
+	TriggerCommand  Trigger = "command"   // acme_exporter probe, or POST /run
 	TriggerConfirm  Trigger = "confirm"   // a failure is to be confirmed, or not
 	TriggerFollowUp Trigger = "follow_up" // a side effect to be undone or watched
 )
@@ -82,6 +91,12 @@ const (
 	StepDownload      StepName = "download"      // RFC 8555 §7.4.2
 	StepCertificate   StepName = "certificate"   // ours: is it what was asked for?
 	StepDeactivation  StepName = "deactivation"  // RFC 8555 §7.5.2
+
+	// Of runs of their own.
+	StepCRL  StepName = "crl"  // one list fetched, and checked by RFC 5280 §5
+	StepOCSP StepName = "ocsp" // one question asked, and the answer checked by RFC 6960
+	StepAIA  StepName = "aia"  // an issuer's certificate fetched, and checked by RFC 5280 §4.2.2.1
+	StepSite StepName = "site" // a test site met, and its certificate checked
 )
 
 // Steps lists every step in order.
@@ -89,6 +104,7 @@ func Steps() []StepName {
 	return []StepName{
 		StepSetup, StepDirectory, StepNonce, StepAccount, StepOrder, StepAuthorization,
 		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation,
+		StepCRL, StepOCSP, StepAIA, StepSite,
 	}
 }
 
@@ -104,6 +120,11 @@ type Facts struct {
 	FollowUps   []FollowUp      `json:"follow_ups,omitempty"`      // still to be done when the run ended
 	RateLimit   *RateLimit      `json:"rate_limit,omitempty"`      // that ended the run; nil: none did
 	Lookups     []Lookup        `json:"lookups,omitempty"`         // of our own names, after a validation failed
+	// What a CA publishes beside its API.
+	CRLs    []CRL    `json:"crls,omitempty"`
+	OCSP    []OCSP   `json:"ocsp,omitempty"`
+	Issuers []Issuer `json:"issuers,omitempty"`
+	Sites   []Site   `json:"sites,omitempty"`
 	// Account is the URL of the account that signed (RFC 8555 §6.2); empty: none did.
 	Account string `json:"account,omitempty"`
 }
