@@ -165,7 +165,7 @@ func checkAgreement(t *testing.T, h http.Handler, w *sampleWorld, query string) 
 }
 
 // rowPattern is a row of the table of incidents: its ID, start and end.
-var rowPattern = regexp.MustCompile(`<a href="/incidents/([^"]+)">[^<]*</a></th>\s*` +
+var rowPattern = regexp.MustCompile(`<a href="/incidents/([^"]+)"[^>]*>[^<]*</a></th>\s*` +
 	`<td role="cell" data-label="Start"><time[^>]*>([^<]*)</time></td>\s*` +
 	`<td role="cell" data-label="End">(?:<strong>(goes on)</strong>|<time[^>]*>([^<]*)</time>)`)
 

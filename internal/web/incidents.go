@@ -32,11 +32,16 @@ type incidentsView struct {
 // incidentRow is an incident as the table has it.
 type incidentRow struct {
 	*probe.Incident
-	Lasted, Uncertainty string
+	What                       string // the target, or the target and the module
+	Since, Lasted, Uncertainty string
 }
 
 func newIncidentRow(i *probe.Incident, now time.Time) incidentRow {
-	return incidentRow{Incident: i, Lasted: lasted(i.Duration(now)), Uncertainty: uncertainty(i)}
+	r := incidentRow{Incident: i, What: i.Target, Since: instant(i.Start), Lasted: lasted(i.Duration(now)), Uncertainty: uncertainty(i)}
+	if i.Kind == probe.IncidentPair {
+		r.What += " / " + i.Module
+	}
+	return r
 }
 
 func (s *server) incidentsView(f filter, states []probe.TargetState, now time.Time) *incidentsView {

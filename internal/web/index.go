@@ -66,6 +66,7 @@ type pairView struct {
 	Waterfall              template.HTML
 	Durations              durationsView
 	History                string // URL of the pair's runs
+	MayRun                 bool   // who sees the page may start a run
 }
 
 // indexView is the index.
@@ -118,6 +119,13 @@ func (s *server) index(w http.ResponseWriter, r *http.Request) {
 		view.Incidents = s.incidentsView(f, states, now)
 	}
 	view.Targets = s.targets(states, now)
+	if s.MayRun != nil && s.MayRun(r) {
+		for _, t := range view.Targets {
+			for i := range t.Pairs {
+				t.Pairs[i].MayRun = true
+			}
+		}
+	}
 	view.Conditions = count(states)
 	title := "acme_exporter"
 	if n := len(view.Conditions); n > 0 && view.Conditions[0].Condition != probe.ConditionUp {

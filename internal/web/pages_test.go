@@ -82,8 +82,9 @@ func TestIndexWithNothingConfigured(t *testing.T) {
 	}
 }
 
-// forbidden is what would be more than text on a page.
-var forbidden = regexp.MustCompile(`(?i)<script>|<img|\sstyle=|<[^>]*\son\w+=|javascript:|url\(|<iframe`)
+// forbidden is what would be more than text on a page; what is quoted within an
+// attribute is text.
+var forbidden = regexp.MustCompile(`(?i)<script>|<img|\sstyle=|<(?:[^>"]|"[^"]*")*\son\w+=|javascript:|url\(|<iframe`)
 
 // TestPagesAreInert holds that what a CA says stays text, and that the policy
 // of each page allows its own style and script and nothing else.

@@ -38,7 +38,7 @@ type Incidents interface {
 	Incident(id string) (*probe.Incident, bool)
 }
 
-// Options say what is shown. All but Logger, Incidents, ExternalURL, Budget,
+// Options say what is shown. All but Logger, Incidents, ExternalURL, MayRun, Budget,
 // LedgerProblem, TimeoutOffset and Version are needed.
 type Options struct {
 	Logger *slog.Logger // nil: nothing is logged
@@ -50,7 +50,11 @@ type Options struct {
 	// https://acme.example/exporter, without a final slash; empty: at the host that
 	// the request was sent to.
 	ExternalURL string
-	Metrics     http.Handler // of /metrics
+	// MayRun reports whether a request may start a run with POST /run: it must, only if
+	// whoever sent it has shown who they are, and has to look each time, since the file
+	// that asks for passwords may change. Nil: nobody may, and there is no such path.
+	MayRun  func(*http.Request) bool
+	Metrics http.Handler // of /metrics
 	// Probe makes the metrics of one answer, as of a time.
 	Probe func(probe.Answer, time.Time) prometheus.Gatherer
 	// Config returns the configuration in force as YAML, without its secrets.
@@ -102,8 +106,13 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /-/healthy", healthy)
 	mux.HandleFunc("GET /-/ready", s.ready)
-	// A page of somebody else's must not make its reader's browser reload us.
-	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.reload)))
+	// A page of somebody else's must not make its reader's browser reload us, or run
+	// anything.
+	guard := http.NewCrossOriginProtection()
+	mux.Handle("POST /-/reload", guard.Handler(http.HandlerFunc(s.reload)))
+	if s.MayRun != nil {
+		mux.Handle("POST /run", guard.Handler(http.HandlerFunc(s.start)))
+	}
 	return secure(mux)
 }
 

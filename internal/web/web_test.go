@@ -28,14 +28,15 @@ const ms = time.Millisecond
 type fakeRunner struct {
 	statuses []probe.Status
 	trigger  func(context.Context) (probe.Answer, error) // nil: the last result
+	by       probe.Trigger                               // that is wanted; empty: a scrape
 
 	mu        sync.Mutex // guards what is below
 	triggered []probe.Pair
 }
 
 func (f *fakeRunner) Trigger(ctx context.Context, p probe.Pair, by probe.Trigger) (probe.Answer, error) {
-	if by != probe.TriggerScrape {
-		return probe.Answer{}, errors.New("not a scrape")
+	if by != f.by && (f.by != "" || by != probe.TriggerScrape) {
+		return probe.Answer{}, errors.New("another trigger")
 	}
 	f.mu.Lock()
 	f.triggered = append(f.triggered, p)
