@@ -55,6 +55,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	cli.Command("serve", "Run the exporter (the default).").Default().
 		Action(chosen.chosen(func(ctx context.Context, common app.Common) error { return app.Serve(ctx, common, serve) }))
 	serve.Web = kingpinflag.AddFlags(cli, ":18555")
+	cli.Flag("web.external-url", "Where readers of the feed find the pages, if it is not where they ask.").
+		PlaceHolder("URL").StringVar(&serve.ExternalURL)
+	cli.Flag("web.enable-run", "Let runs be started from the pages, by those whom --web.config.file makes show who they are.").
+		BoolVar(&serve.EnableRun)
 	duration(cli, "timeout-offset", "500ms", &serve.TimeoutOffset, "Time taken off the scrape timeout of /probe for the way back.")
 	cli.Flag("config.enable-auto-reload", "Reload when the content of the configuration file has changed.").
 		BoolVar(&serve.AutoReload)

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,6 +41,8 @@ const cleanUpTime = 5 * time.Second
 // ServeOptions are the flags of the command serve.
 type ServeOptions struct {
 	Web                *toolkit.FlagConfig
+	ExternalURL        string        // where readers of the feed find the pages; empty: where they ask
+	EnableRun          bool          // runs may be started from the pages, by who has shown who they are
 	TimeoutOffset      time.Duration // taken off a scrape's timeout
 	GracePeriod        time.Duration // for runs in flight at the end; 0: they are cut at once
 	AutoReload         bool
@@ -50,6 +54,10 @@ func (o ServeOptions) validate() error {
 	switch {
 	case o.TimeoutOffset < 0:
 		return usageError{fmt.Errorf("--timeout-offset=%s: must not be negative", o.TimeoutOffset)}
+	case !isWebURL(o.ExternalURL):
+		return usageError{fmt.Errorf("--web.external-url=%s: want a URL such as https://acme.example.org/exporter, without query and fragment", o.ExternalURL)}
+	case o.EnableRun && *o.Web.WebConfigFile == "":
+		return usageError{errors.New("--web.enable-run: only for those who show who they are: add --web.config.file with basic_auth_users, or with client certificates")}
 	case o.GracePeriod < 0:
 		return usageError{fmt.Errorf("--shutdown.grace-period=%s: must not be negative", o.GracePeriod)}
 	case o.AutoReload && o.AutoReloadInterval <= 0:
@@ -58,6 +66,13 @@ func (o ServeOptions) validate() error {
 		return usageError{fmt.Errorf("--metrics.histograms=%s: must be one of classic, native, both", o.Histograms)}
 	}
 	return nil
+}
+
+// isWebURL reports whether pages can be at raw, which may be empty.
+func isWebURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return raw == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
+		u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
 // exporter is a running serve command.
@@ -125,6 +140,9 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Metrics:       promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, ErrorLog: slog.NewLogLogger(common.Logger.Handler(), slog.LevelError)}),
 		Probe:         metrics.Probe,
 		Config:        func() []byte { return e.config.Load().Redacted() },
+		Incidents:     e.incidents.Tracker,
+		ExternalURL:   strings.TrimSuffix(o.ExternalURL, "/"),
+		MayRun:        mayRun(o.EnableRun, *o.Web.WebConfigFile),
 		Budget:        func() []probe.Budget { return e.Budgets(time.Now()) },
 		LedgerProblem: e.ledgerProblem,
 		Ready:         e.ready.Load,

@@ -1,0 +1,31 @@
+package app
+
+import (
+	"net/http"
+	"os"
+
+	"gopkg.in/yaml.v3"
+)
+
+// mayRun returns web.Options.MayRun: nil unless enabled. The toolkit refuses who has
+// not shown who they are, if its file says so; the file is read for each request
+// anew there, and so it is here.
+func mayRun(enabled bool, webConfigFile string) func(*http.Request) bool {
+	if !enabled {
+		return nil
+	}
+	return func(*http.Request) bool {
+		text, err := os.ReadFile(webConfigFile)
+		if err != nil {
+			return false
+		}
+		var asks struct {
+			Users map[string]string `yaml:"basic_auth_users"`
+			TLS   struct {
+				ClientAuth string `yaml:"client_auth_type"`
+			} `yaml:"tls_server_config"`
+		}
+		return yaml.Unmarshal(text, &asks) == nil &&
+			(len(asks.Users) > 0 || asks.TLS.ClientAuth == "RequireAndVerifyClientCert")
+	}
+}
