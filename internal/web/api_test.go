@@ -83,8 +83,10 @@ func TestEvidenceRun(t *testing.T) {
 		t.Errorf("run %+v, %v", r, err)
 	}
 	o.Incidents = nil
-	if w := get(t, New(o), "/runs/e1"); w.Code != 404 {
-		t.Errorf("without incidents: %d", w.Code)
+	for _, path := range []string{"/runs/e1", "/api/v1/runs/e1", "/api/v1/targets", "/api/v1/incidents", "/incidents.csv"} {
+		if w := get(t, New(o), path); w.Code != 404 {
+			t.Errorf("%s without incidents: %d", path, w.Code)
+		}
 	}
 }
 
