@@ -38,6 +38,7 @@ func serverErrors() []faultCase {
 	const order = probe.StepOrder
 	cases := []faultCase{
 		{name: "500 serverInternal at directory", arm: on(probe.CallDirectory, problem("serverInternal", 500)), want: byCA(probe.StepDirectory, "server_internal")},
+		{name: "500 serverInternal at account", prober: probe.ProberAccount, arm: on(probe.CallAccount, problem("serverInternal", 500)), want: byCA(probe.StepAccount, "server_internal")},
 		{name: "503 serverInternal with Retry-After", arm: on(probe.CallDirectory, header(problem("serverInternal", 503), "Retry-After", "3600")), want: byCA(probe.StepDirectory, "server_internal")},
 		{name: "500 of another type", arm: on(probe.CallNewOrder, problem("compound", 500)), want: byCA(order, "http_5xx")},
 		{name: "500 of an unknown type", arm: on(probe.CallNewOrder, problem("https://ca.example/oops", 500)), want: byCA(order, "http_5xx")},

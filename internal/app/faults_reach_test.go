@@ -58,7 +58,11 @@ func connectionsThatFail() []faultCase {
 	for i := range cases {
 		cases[i].site = port(refusing)
 	}
+	nowhere := func(*testing.T) (string, []byte) { return "https://255.255.255.255/directory", nil } // to all there are no connections
 	return append(cases,
+		faultCase{name: "no route", site: nowhere, want: unknown(directory, "connect_unreachable")},
+		faultCase{name: "no route, controls alive", site: nowhere, controls: []string{"alive"}, want: unreachable(directory, "connect_unreachable")},
+		faultCase{name: "no route, controls dead", site: nowhere, controls: []string{"dead"}, want: local(directory, "connect_unreachable")},
 		faultCase{name: "blackhole", site: port(swallowing), waits: true, want: unknown(directory, "connect_timeout")},
 		faultCase{name: "blackhole, controls alive", site: port(swallowing), controls: []string{"alive"}, waits: true, want: unreachable(directory, "connect_timeout")},
 		faultCase{name: "blackhole, controls dead", site: port(swallowing), controls: []string{"dead"}, waits: true, want: local(directory, "connect_timeout")},

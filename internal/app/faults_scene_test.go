@@ -37,8 +37,9 @@ type scene struct {
 	last       string // the ID of the last run
 }
 
-// newScene starts it. It ends with the test.
-func newScene(t *testing.T, c *faultCase) *scene {
+// newScene starts it, with that much time for a run that is to wait. It ends with the
+// test.
+func newScene(t *testing.T, c *faultCase, wait time.Duration) *scene {
 	t.Helper()
 	discard := slog.New(slog.DiscardHandler)
 	s := &scene{faultCase: c, t: t, responders: challenge.NewSet(discard), state: t.TempDir()}
@@ -53,7 +54,7 @@ func newScene(t *testing.T, c *faultCase) *scene {
 		options.Validate = c.validator(s)
 	}
 	s.ca = fakeca.New(t, options)
-	cfg, _, err := loadFile(s.configuration())
+	cfg, _, err := loadFile(s.configuration(wait))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func newScene(t *testing.T, c *faultCase) *scene {
 }
 
 // configuration writes the file that a user would, and returns its name.
-func (s *scene) configuration() string {
+func (s *scene) configuration(wait time.Duration) string {
 	t := s.t
 	dir := t.TempDir()
 	url, root := s.ca.URL(), s.ca.RootPEM()
@@ -131,7 +132,7 @@ func (s *scene) configuration() string {
 	}
 	timeout := enoughTime
 	if s.waits {
-		timeout = waitTime
+		timeout = wait
 	}
 	fmt.Fprintf(&b, "modules: {%s: {timeout: %s, min_interval: 100ms%s}}\n", s.prober, timeout, s.settings())
 	fmt.Fprintf(&b, "responders: {%s}\n", responderOf[s.challenge])
@@ -203,11 +204,17 @@ func (s *scene) probe(target string) *probe.Result {
 			s.last = answer.Result.ID
 			return answer.Result
 		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-s.t.Context().Done():
-			s.t.Fatal("no run")
-		}
+		s.sleep(20 * time.Millisecond)
+	}
+}
+
+// sleep waits for so long, or until the test is to end.
+func (s *scene) sleep(d time.Duration) {
+	s.t.Helper()
+	select {
+	case <-time.After(d):
+	case <-s.t.Context().Done():
+		s.t.Fatal("the test ends")
 	}
 }
 

@@ -127,15 +127,32 @@ func (c *faultCase) lasts() bool {
 
 // check plays the case.
 func (c *faultCase) check(t *testing.T) {
-	s := newScene(t, c)
+	s, last := c.play(t, waitTime)
+	if c.waits && judgement(last) != c.want {
+		// A slow machine may not have come to where it is to wait.
+		s, last = c.play(t, 5*waitTime)
+	}
+	if judgement(last) != c.want {
+		t.Errorf("want %s\n got %s", text(c.want), describe(last))
+	}
+	if took := last.Duration; c.waits && took < waitTime/2 {
+		t.Errorf("the run took only %v: nothing made it wait", took)
+	}
+	s.sound(last)
+}
+
+// play makes the runs, and returns the one that is meant, or one that was to succeed
+// before and has not.
+func (c *faultCase) play(t *testing.T, wait time.Duration) (*scene, *probe.Result) {
+	s := newScene(t, c, wait)
 	for range c.worked {
 		if r := s.probe("ca"); !r.Verdict.Success() {
-			t.Fatalf("before anything is broken: %s", describe(r))
+			return s, r
 		}
 	}
 	if c.served {
 		if r := s.probe("other"); !r.Verdict.Success() {
-			t.Fatalf("the other CA: %s", describe(r))
+			return s, r
 		}
 	}
 	if c.arm != nil {
@@ -144,22 +161,19 @@ func (c *faultCase) check(t *testing.T) {
 	if c.broken != nil {
 		c.broken(s)
 	}
-	if c.rest > 0 {
-		time.Sleep(c.rest)
-	}
+	s.sleep(c.rest)
 	var last *probe.Result
 	for range max(c.runs, 1) {
 		last = s.probe("ca")
 	}
-	got := last.Verdict
-	got.Summary = ""
-	if got != c.want {
-		t.Errorf("want %s\n got %s", text(c.want), describe(last))
-	}
-	if took := last.Duration; c.waits && took < waitTime/2 {
-		t.Errorf("the run took only %v: nothing made it wait", took)
-	}
-	s.sound(last)
+	return s, last
+}
+
+// judgement is what a run's verdict says, without the words.
+func judgement(r *probe.Result) probe.Verdict {
+	v := r.Verdict
+	v.Summary = ""
+	return v
 }
 
 // describe is a run in words, for who has to find out why.
