@@ -63,6 +63,10 @@ func (s *signer) adopt(c *core.Certificate, store *db.MemoryStore) error {
 	asked := *c.Cert
 	if order.NotBefore == "" && order.NotAfter == "" {
 		asked.NotBefore, asked.NotAfter = asked.NotBefore.Add(-backdated), asked.NotAfter.Add(-backdated)
+		if s.options.validity > 0 {
+			// Both ends belong to it (RFC 5280 §4.1.2.5).
+			asked.NotAfter = asked.NotBefore.Add(s.options.validity - time.Second)
+		}
 	}
 	asked.ExtraExtensions = mustStaple(c.Cert)
 	certificate, err := s.issue(&asked)

@@ -162,7 +162,7 @@ func showTLS(t *testing.T, certificate tls.Certificate) string {
 				return
 			}
 			go func(conn net.Conn) {
-				_ = conn.(*tls.Conn).Handshake()  //nolint:noctx // openssl ends it.
+				_ = conn.(*tls.Conn).Handshake()  // openssl ends it
 				_, _ = conn.Read(make([]byte, 1)) // until openssl has what it wants
 				_ = conn.Close()
 			}(conn)

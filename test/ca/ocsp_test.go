@@ -61,7 +61,7 @@ func TestOCSP(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%s, %s, want %d: %v", method, hash, want, err)
 					}
-					if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/ocsp-response" {
+					if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/ocsp-response" {
 						t.Errorf("%s: %s", resp.Status, resp.Header.Get("Content-Type"))
 					}
 					if answer.Status != want || answer.IssuerHash != hash || (answer.Certificate != nil) != delegate ||
@@ -128,8 +128,12 @@ func TestOCSPDefects(t *testing.T) {
 		ocspOther:       {func(a answer) bool { return a.err != nil && strings.Contains(a.err.Error(), "no response matching") }, "ERROR: No Status found"},
 		ocspTryLater:    {func(a answer) bool { return errors.As(a.err, new(ocsp.ResponseError)) }, "Responder Error: trylater (3)"},
 		ocspContentType: {func(a answer) bool { return strings.HasPrefix(a.post.Header.Get("Content-Type"), "text/plain") }, "unexpected content type"},
-		ocspNoGet:       {func(a answer) bool { return a.get.StatusCode == 405 && a.post.StatusCode == 200 }, ": revoked"},
-		ocspNoPost:      {func(a answer) bool { return a.post.StatusCode == 405 && a.get.StatusCode == 200 }, "Error querying OCSP responder"},
+		ocspNoGet: {func(a answer) bool {
+			return a.get.StatusCode == http.StatusMethodNotAllowed && a.post.StatusCode == http.StatusOK
+		}, ": revoked"},
+		ocspNoPost: {func(a answer) bool {
+			return a.post.StatusCode == http.StatusMethodNotAllowed && a.get.StatusCode == http.StatusOK
+		}, "Error querying OCSP responder"},
 	} {
 		s.with(t)
 		for i, want := range []bool{false, true} {

@@ -26,19 +26,21 @@ type signingOptions struct {
 	ocsp, delegate      bool
 	list                string
 	listAge             time.Duration
+	validity            time.Duration
 }
 
 // signingFlags defines the flags of the signing back end.
 func signingFlags(o *signingOptions) {
 	flag.BoolVar(&o.on, "signing", false, "issue with SCTs, CRLs and AIA, from a CA of our own instead of Pebble's")
 	flag.IntVar(&o.shards, "crl-shards", 2, "number of CRLs, at least 1")
-	flag.IntVar(&o.padding, "crl-padding", 0, "revoked certificates in each CRL that nobody has ever seen")
+	flag.IntVar(&o.padding, "crl-padding", 0, "revoked certificates in each CRL that nobody has ever seen; a million take seconds to sign, when the CRL is first asked for")
 	flag.DurationVar(&o.crlDelay, "crl-delay", 0, "how long after its revocation a certificate is in its CRL")
 	flag.DurationVar(&o.ocspDelay, "ocsp-delay", 0, "how long after its revocation OCSP says so")
 	flag.DurationVar(&o.period, "crl-period", time.Hour, "how often a CRL is signed anew at least; it is when something comes in, too")
 	flag.DurationVar(&o.lifetime, "crl-lifetime", 9*24*time.Hour, "from a CRL's thisUpdate to its nextUpdate")
 	flag.BoolVar(&o.ocsp, "ocsp", false, "answer OCSP, and say so in certificates")
 	flag.BoolVar(&o.delegate, "ocsp-delegate", false, "sign OCSP answers with a certificate for that")
+	flag.DurationVar(&o.validity, "validity", 0, "how long certificates are valid (0: as Pebble's, 90 days)")
 	flag.StringVar(&o.list, "log-list", "", "file to write the list of logs to, as Chrome's")
 	flag.DurationVar(&o.listAge, "log-list-age", 0, "how old the list of logs says it is")
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -165,7 +166,7 @@ func wrong(s *signer, c, asked *x509.Certificate) (list []string) {
 func TestLeaf(t *testing.T) {
 	t.Parallel()
 	s := startSigner(t, nil)
-	for defect, want := range map[string][]string{
+	tests := map[string][]string{
 		"":              nil,
 		leafSignature:   {"signature"},
 		leafIssuer:      {"issuer", "signature"},
@@ -182,7 +183,8 @@ func TestLeaf(t *testing.T) {
 		leafCA:          {"CA"},
 		leafNoCRL:       {"CRL"},
 		leafNoAIA:       {"AIA"},
-	} {
+	}
+	for defect, want := range tests {
 		s.with(t)
 		if defect != "" {
 			s.with(t, defect)
@@ -199,14 +201,10 @@ func TestLeaf(t *testing.T) {
 			t.Errorf("%q: openssl verifies: %t\n%s", defect, ok, out)
 		}
 	}
-	known := 0
 	for name := range defectTexts {
-		if len(name) > 5 && name[:5] == "leaf-" {
-			known++
+		if _, tested := tests[name]; !tested && strings.HasPrefix(name, "leaf-") {
+			t.Errorf("%s is not tested", name)
 		}
-	}
-	if known != 15 {
-		t.Errorf("%d defects of leaves, 15 are tested", known)
 	}
 }
 
@@ -275,7 +273,7 @@ func (s *signer) visit(t *testing.T, site string) ([]*x509.Certificate, string) 
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test looks at what does not verify.
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the test looks at what does not verify
 	}}
 	resp, err := client.Do(newRequest(t, http.MethodGet, s.sites[site], nil))
 	must(t, err)

@@ -19,7 +19,7 @@ type SigningFiles struct {
 // SCTs, two shards of CRLs, AIA, OCSP and the test sites. More flags of test/ca
 // say how long a revocation takes, and so on: -crl-delay, -ocsp-delay,
 // -crl-shards, -crl-padding, -crl-period, -crl-lifetime, -ocsp=false,
-// -ocsp-delegate, -log-list-age.
+// -ocsp-delegate, -log-list-age, -validity.
 func Signing(tb testing.TB) (SigningFiles, []string) {
 	dir := tb.TempDir()
 	files := SigningFiles{LogList: filepath.Join(dir, "log_list.json"), Root: filepath.Join(dir, "issuing-root.pem")}
