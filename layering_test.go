@@ -18,7 +18,7 @@ const module = "github.com/acme-exporter/acme_exporter"
 var rooms = map[string][]string{
 	"":                   {"internal/app"},
 	"config":             {"internal/probe"},
-	"prober":             {"internal/probe", "config", "internal/acmehttp"},
+	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct"},
 	"internal/probe":     {},
 	"internal/state":     {},
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"internal/dnsclient": {},
 	"internal/publish":   {"internal/probe", "config", "internal/dnsclient"},
 	"internal/verdict":   {"internal/probe", "config"},
+	"internal/ct":        {"internal/probe", "config"},
 	"internal/incident":  {"internal/probe", "internal/state"},
 	"internal/metrics":   {"internal/probe", "config"},
 	"internal/waterfall": {"internal/probe"},
@@ -34,7 +35,7 @@ var rooms = map[string][]string{
 	"internal/web":       {"internal/probe", "config", "internal/incident", "internal/waterfall"},
 	"internal/app": {
 		"internal/probe", "config", "prober", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/controls",
-		"internal/dnsclient", "internal/incident", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
+		"internal/ct", "internal/dnsclient", "internal/incident", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
 		"internal/waterfall", "internal/web",
 	},
 	"internal/online":   {"internal/probe", "config", "internal/dnsclient"},

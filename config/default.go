@@ -73,6 +73,7 @@ func (c *Config) complete(ps *problems, dir string) {
 	}
 	c.Responders.complete(ps, "responders", dir)
 	c.completeResolvers(ps)
+	c.completeLogList(ps, path("log_list_file"), dir)
 	c.Incidents.complete(ps, path("incidents"))
 	for _, name := range sortedKeys(c.Targets) {
 		at := path("targets").key(name)

@@ -15,6 +15,7 @@ func (c *Config) Redacted() []byte {
 	shown := Config{
 		Targets: map[string]*Target{}, Responders: c.Responders, Modules: map[string]*Module{},
 		Resolvers: c.Resolvers, Controls: c.Controls, Incidents: c.Incidents,
+		LogListFile: c.LogListFile,
 	}
 	redactProxy(&shown.Controls.ProxyConfig)
 	for name, t := range c.Targets {

@@ -26,7 +26,12 @@ type Config struct {
 	Resolvers []string  `yaml:"resolvers,omitempty"`
 	Controls  Controls  `yaml:"controls,omitempty"`
 	Incidents Incidents `yaml:"incidents,omitempty"`
+	// LogListFile is a list of CT logs in Google's JSON schema, version 3, instead of
+	// the one that is shipped; empty: that one.
+	LogListFile string `yaml:"log_list_file,omitempty"`
 
+	// logList is what LogListFile held when it was loaded.
+	logList []byte
 	// source knows where the values stand in the file; nil: there was none.
 	source *problems
 }
@@ -66,6 +71,8 @@ type Target struct {
 	// Probes maps modules to intervals; 0: only when scraped.
 	Probes map[string]model.Duration `yaml:"probes"`
 
+	// ownLogList says that the configuration has a list of logs of its own.
+	ownLogList bool
 	// files are digests of what the target's files held when they were loaded,
 	// for the hash of its pairs.
 	files []string
