@@ -10,9 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -22,12 +20,6 @@ import (
 
 // certificatePath is where Pebble has its certificates, by what it calls them.
 const certificatePath = "/certZ/"
-
-// adoption is which of Pebble's certificates are the signer's. Pebble serves one
-// request at a time, and so does it.
-type adoption struct {
-	done map[*core.Certificate]bool
-}
 
 // wrap puts the signer before next, Pebble's handler. A certificate becomes the
 // signer's when it is first downloaded: nobody has seen it before. From then on
@@ -53,7 +45,7 @@ func (s *signer) wrap(next http.Handler, store *db.MemoryStore) http.Handler {
 // adopt puts a certificate of the signer's in the place of one of Pebble's; nil:
 // there is none.
 func (s *signer) adopt(c *core.Certificate, store *db.MemoryStore) error {
-	if c == nil || s.adopted.done[c] || len(c.IssuerChains) == 0 || len(c.IssuerChains[0]) == 0 {
+	if c == nil || s.adopted[c] || len(c.IssuerChains) == 0 || len(c.IssuerChains[0]) == 0 {
 		return nil // the last: one of Pebble's roots
 	}
 	order, err := orderOf(c, store)
@@ -73,13 +65,13 @@ func (s *signer) adopt(c *core.Certificate, store *db.MemoryStore) error {
 	if err != nil {
 		return err
 	}
-	if s.adopted.done == nil {
+	if s.adopted == nil {
 		// From now on Pebble knows our issuer by its key identifier, where clients
 		// name a certificate by it (RFC 9773 §4.1).
 		c.IssuerChains[0][0].Cert.SubjectKeyId = s.issuer.certificate.SubjectKeyId
-		s.adopted.done = map[*core.Certificate]bool{}
+		s.adopted = map[*core.Certificate]bool{}
 	}
-	s.adopted.done[c] = true
+	s.adopted[c] = true
 	c.Cert, c.DER, c.IssuerChains = certificate, certificate.Raw, [][]*core.Certificate{s.chain()}
 	// Pebble calls a certificate by its serial number, and the old name stays
 	// good: it is in the order's URL.
@@ -142,17 +134,12 @@ func (s *signer) passRevocation(w http.ResponseWriter, r *http.Request, next htt
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	held := httptest.NewRecorder()
-	next.ServeHTTP(held, r)
-	if held.Code == http.StatusOK {
-		s.takeRevocation(body, store)
-	}
-	maps.Copy(w.Header(), held.Header())
-	w.WriteHeader(held.Code)
-	_, _ = w.Write(held.Body.Bytes()) // the client has gone: nobody to tell
+	next.ServeHTTP(w, r)
+	s.takeRevocation(body, store)
 }
 
-// takeRevocation revokes what a request has had Pebble revoke.
+// takeRevocation revokes what a request has had Pebble revoke, if it has: the
+// store says.
 func (s *signer) takeRevocation(body []byte, store *db.MemoryStore) {
 	var jws struct{ Payload string }
 	var payload struct{ Certificate string }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/letsencrypt/pebble/v2/core"
 )
 
 // signingOptions say what the signing back end does; the flags' texts what each
@@ -77,8 +79,11 @@ type signer struct {
 	base    string // URL of the server, without a slash at its end
 	servers []*http.Server
 	sites   map[string]string // URLs by what is to be seen there
-	adopted adoption
 	crls    []*crlShard
+
+	// adopted are those of Pebble's certificates that are the signer's. Pebble
+	// serves one request at a time, and what looks at it does so then.
+	adopted map[*core.Certificate]bool
 
 	mu     sync.Mutex         // guards issued and its records
 	issued map[string]*record // by serial number, in hex
