@@ -18,7 +18,7 @@ const module = "github.com/acme-exporter/acme_exporter"
 var rooms = map[string][]string{
 	"":                   {"internal/app"},
 	"config":             {"internal/probe"},
-	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct"},
+	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct", "internal/conformance"},
 	"internal/probe":     {},
 	"internal/state":     {},
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
@@ -38,9 +38,10 @@ var rooms = map[string][]string{
 		"internal/ct", "internal/dnsclient", "internal/incident", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
 		"internal/waterfall", "internal/web",
 	},
-	"internal/online":   {"internal/probe", "config", "internal/dnsclient"},
-	"internal/controls": {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
-	"internal/fakeca":   {"internal/probe"},
+	"internal/conformance": {"internal/probe", "internal/acmehttp"},
+	"internal/online":      {"internal/probe", "config", "internal/dnsclient"},
+	"internal/controls":    {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
+	"internal/fakeca":      {"internal/probe"},
 }
 
 // testRooms is what tests may import beyond that; all may have the fake CA.

@@ -28,7 +28,11 @@ type Preset struct {
 	// timeouts differ from the probers' own where the CA is known to take its time.
 	timeouts map[probe.Prober]time.Duration
 	profiles []Profile // the default first; empty: nothing is known of them
-	rates    map[probe.CallName]float64
+	// lifetimes are how long certificates of those profiles may be valid.
+	lifetimes map[string][]lifetime
+	// roots are the CA's in PEM; empty: they are the system's, or not known.
+	roots string
+	rates map[probe.CallName]float64
 }
 
 // floors are the shortest intervals on a public CA. They protect it from a
@@ -58,13 +62,14 @@ var presets = []Preset{
 		Name: "letsencrypt", CA: "Let's Encrypt", IssuerDomainName: "letsencrypt.org",
 		DirectoryURL: "https://acme-v02.api.letsencrypt.org/directory",
 		Environment:  Production, Staging: "letsencrypt-staging",
-		profiles: letsEncryptProfiles, rates: letsEncryptRates,
+		profiles: letsEncryptProfiles, lifetimes: letsEncrypts, rates: letsEncryptRates,
 	},
 	{
 		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)", IssuerDomainName: "letsencrypt.org",
 		DirectoryURL: "https://acme-staging-v02.api.letsencrypt.org/directory",
 		Environment:  Staging,
-		profiles:     letsEncryptProfiles, rates: letsEncryptStagingRates,
+		profiles:     letsEncryptProfiles, lifetimes: letsEncrypts, rates: letsEncryptStagingRates,
+		roots: letsEncryptStagingRoots,
 	},
 	{
 		Name: "google", CA: "Google Trust Services", IssuerDomainName: "pki.goog",

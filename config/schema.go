@@ -7,6 +7,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -65,6 +66,9 @@ type Target struct {
 	// IssuerDomainName is the CA's in CAA records (RFC 8659 §4.2), such as
 	// letsencrypt.org: dns-persist-01 authorizes nobody else. From the preset if empty.
 	IssuerDomainName string `yaml:"issuer_domain_name,omitempty"`
+	// IssuerRoots are those to which issued certificates have to lead: a file in PEM,
+	// or one of [RootsSystem], [RootsPreset] and [RootsNone].
+	IssuerRoots string `yaml:"issuer_roots,omitempty"`
 	// RateLimits is what differs from the preset's; nil: nothing. What is in force,
 	// Limits and Share say.
 	RateLimits *RateLimits `yaml:"rate_limits,omitempty"`
@@ -75,7 +79,8 @@ type Target struct {
 	ownLogList bool
 	// files are digests of what the target's files held when they were loaded,
 	// for the hash of its pairs.
-	files []string
+	files   []string
+	issuers *x509.CertPool // of a file or the preset; nil: neither
 }
 
 // Account is the account that a target's signed requests come from.
@@ -263,6 +268,8 @@ type Issue struct {
 	KeyType       string `yaml:"key_type,omitempty"`
 	Profile       string `yaml:"profile,omitempty"`        // as for Order
 	PersistPolicy string `yaml:"persist_policy,omitempty"` // as for Validate
+	// Lint has zlint look at each certificate.
+	Lint bool `yaml:"lint,omitempty"`
 }
 
 // Names says for which names.

@@ -72,20 +72,22 @@ func (t *Target) complete(ps *problems, at path, dir string) {
 		b.HMACKeyFile = promconfig.JoinDir(dir, b.HMACKeyFile)
 		t.readFile(ps, at.keys("account", "external_account_binding", "hmac_key_file"), b.HMACKeyFile)
 	}
+	t.completeRoots(ps, at, dir)
 }
 
-// readFile notes what the file holds, and marks the value as broken if it
-// cannot be read.
-func (t *Target) readFile(ps *problems, at path, name string) {
+// readFile returns and notes what the file holds, and marks the value as broken if
+// it cannot be read.
+func (t *Target) readFile(ps *problems, at path, name string) (data []byte, ok bool) {
 	if name == "" {
-		return
+		return nil, false
 	}
 	data, err := readFile(name)
 	if err != nil {
 		ps.add(at, "%q: %s", name, err)
 		ps.broken[at] = true
-		return
+		return nil, false
 	}
 	sum := sha256.Sum256(data)
 	t.files = append(t.files, hex.EncodeToString(sum[:]))
+	return data, true
 }

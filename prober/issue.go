@@ -19,6 +19,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/conformance"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
@@ -67,13 +68,7 @@ func probeIssue(ctx context.Context, r *run) error {
 		return err
 	}
 	return r.step(probe.StepCertificate, "", func() error {
-		r.facts.Certificate = certificateFacts(chain, key.Public(), o.names, time.Now())
-		if detail := failedChecks(r.facts.Certificate.Checks); detail != "" {
-			f := r.broken(objectCertificate, "%s", detail)
-			f.Kind = probe.FailureCertificate
-			return f
-		}
-		return nil
+		return r.inspect(chain, key.Public(), o.names)
 	})
 }
 
@@ -207,7 +202,7 @@ func (r *run) download(ctx context.Context, url string) ([]*x509.Certificate, er
 	if err != nil {
 		return nil, err
 	}
-	chain, err := parseChain(ex.Response.Body)
+	chain, err := conformance.ParseChain(ex.Response.Body)
 	if err != nil {
 		return nil, r.broken(objectCertificate, "the certificate cannot be read: %s", quoted(err.Error()))
 	}

@@ -2,7 +2,6 @@ package prober
 
 import (
 	"crypto/rand"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -96,16 +95,6 @@ func subjectNames(names []string) (dns []string, ips []net.IP) {
 		}
 	}
 	return dns, ips
-}
-
-// certificateNames returns the names of the certificate in the form in which
-// names are compared, DNS names first.
-func certificateNames(cert *x509.Certificate) []string {
-	names := slices.Clone(cert.DNSNames)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return names
 }
 
 // about returns the name that something is about that is about all of them;

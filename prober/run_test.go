@@ -241,7 +241,7 @@ func TestNineCalls(t *testing.T) {
 					t.Errorf("check %s: %s", c.Check, c.Detail)
 				}
 			}
-			if len(facts.Certificate.Checks) != len(probe.Checks()) || facts.Certificate.Chain != 2 {
+			if len(facts.Certificate.Checks) != len(issuing(b.target).Checks()) || facts.Certificate.Chain != 2 {
 				t.Errorf("certificate %+v", facts.Certificate)
 			}
 			if facts.API == nil || len(facts.Visits) != 1 || len(facts.FollowUps) != 1 {

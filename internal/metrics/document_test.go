@@ -47,7 +47,9 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 		Incidents:  outage().past(),
 	})
 	m.Apply([]config.Pair{configured(issuing, "1")})
-	m.Observe(issuance(issuing, "1", start))
+	issued := issuance(issuing, "1", start)
+	issued.Certificate.Lints = &probe.Lints{}
+	m.Observe(issued)
 	changed := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)
 	changed.Directory.TermsOfService = "other"
 	changed.Calls[2].Attempt, changed.Calls[2].RetryCause = 1, "bad_nonce"

@@ -134,6 +134,7 @@ type certificateFamilies struct {
 	notAfter    *prometheus.GaugeVec
 	checkPassed *prometheus.GaugeVec
 	checkFailed *prometheus.CounterVec
+	warnings    *prometheus.GaugeVec
 }
 
 func declareCertificates(d *declarer) certificateFamilies {
@@ -143,11 +144,13 @@ func declareCertificates(d *declarer) certificateFamilies {
 		notAfter: d.gauge(ofPair, "acme_certificate_not_after_timestamp_seconds",
 			"End of the validity of the last certificate that was issued."),
 		checkPassed: d.gauge(ofPair, "acme_certificate_check_passed",
-			"Whether the last certificate that was issued passed the check (key, names, validity, order, signatures): 1 or 0.",
+			"Whether the last certificate that was issued passed the check (key, names, validity, order, signatures, profile, serial, key_usage, extensions, trust, lint): 1 or 0. A check that was not made has no series.",
 			"check"),
 		checkFailed: d.counter(ofPair, "acme_certificate_check_failures_total",
-			"Certificates that failed the check.",
+			"Certificates that failed the check. It goes on after a restart.",
 			"check"),
+		warnings: d.gauge(ofPair, "acme_certificate_lint_warnings",
+			"Warnings of zlint about the last certificate that was issued, where the module says `lint: true`."),
 	}
 }
 

@@ -70,8 +70,9 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 		r.Calls = append(r.Calls, call)
 	}
 	for i, s := range probe.Steps() {
-		if s == probe.StepDeactivation || s == probe.StepAccount || s == probe.StepPublication {
-			continue
+		switch s {
+		case probe.StepDeactivation, probe.StepAccount, probe.StepPublication, probe.StepCRL, probe.StepOCSP, probe.StepAIA, probe.StepSite:
+			continue // not an issuance's
 		}
 		r.Steps = append(r.Steps, probe.Step{Name: s, Start: time.Duration(i) * 200 * ms, Duration: 150 * ms, OK: true})
 	}
@@ -82,7 +83,8 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 		{At: validation + 500*ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, Asked: "CAA"},
 	}
 	r.Certificate = &probe.Certificate{NotBefore: at.Add(-time.Hour), NotAfter: at.Add(90 * 24 * time.Hour)}
-	for _, c := range probe.Checks() {
+	pair := configured(name, hash)
+	for _, c := range pair.Checks() {
 		r.Certificate.Checks = append(r.Certificate.Checks, probe.CheckResult{Check: c, Passed: true})
 	}
 	r.API = &probe.APICertificate{NotAfter: at.Add(30 * 24 * time.Hour)}
@@ -215,6 +217,9 @@ func TestApplyInitialises(t *testing.T) {
 		"acme_validation_requests_total{challenge=dns-01,family=ip4}":  0,
 		"acme_validation_requests_total{challenge=dns-01,family=ip6}":  0,
 		"acme_certificate_check_failures_total{check=key}":             0,
+		"acme_certificate_check_failures_total{check=key_usage}":       0,
+		"acme_certificate_check_failures_total{check=serial}":          0,
+		"acme_certificate_check_failures_total{check=extensions}":      0,
 		"acme_certificate_check_failures_total{check=names}":           0,
 		"acme_certificate_check_failures_total{check=order}":           0,
 		"acme_certificate_check_failures_total{check=signatures}":      0,

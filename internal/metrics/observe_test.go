@@ -61,6 +61,9 @@ func TestObserveIssuance(t *testing.T) {
 		"acme_certificate_not_before_timestamp_seconds{}":              float64(start.Unix()) - 3600,
 		"acme_certificate_not_after_timestamp_seconds{}":               float64(start.Unix()) + 90*86400,
 		"acme_certificate_check_passed{check=key}":                     1,
+		"acme_certificate_check_passed{check=key_usage}":               1,
+		"acme_certificate_check_passed{check=serial}":                  1,
+		"acme_certificate_check_passed{check=extensions}":              1,
 		"acme_certificate_check_passed{check=names}":                   1,
 		"acme_certificate_check_passed{check=order}":                   1,
 		"acme_certificate_check_passed{check=signatures}":              1,
@@ -285,7 +288,34 @@ func TestObserveChecks(t *testing.T) {
 		"acme_certificate_check_failures_total{check=order}":      0,
 		"acme_certificate_check_failures_total{check=signatures}": 0,
 		"acme_certificate_check_failures_total{check=validity}":   0,
+		"acme_certificate_check_failures_total{check=serial}":     0,
+		"acme_certificate_check_failures_total{check=key_usage}":  0,
+		"acme_certificate_check_failures_total{check=extensions}": 0,
 	})
+	// Checks that are not made have no series.
+	if got := values(t, reg, "acme_certificate_check_failures_total"); len(got) != 8 {
+		t.Errorf("%d counters of checks, want 8: %v", len(got), got)
+	}
+}
+
+func TestObserveLints(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	linted := configured(issuing, "1")
+	linted.Module.Issue.Lint = true
+	m.Apply([]config.Pair{linted})
+	r := issuance(issuing, "1", start)
+	r.Certificate.Lints = &probe.Lints{WarningCount: 3}
+	m.Observe(r)
+	if got := values(t, reg)["acme_certificate_lint_warnings{}"]; got != 3 {
+		t.Errorf("%v warnings, want 3", got)
+	}
+	if _, ok := values(t, reg)["acme_certificate_check_failures_total{check=lint}"]; !ok {
+		t.Error("no counter of certificates with errors")
+	}
+	m.Observe(issuance(issuing, "1", start.Add(time.Minute)))
+	if got := values(t, reg, "acme_certificate_lint_warnings"); len(got) != 0 {
+		t.Errorf("warnings of a certificate that was not linted: %v", got)
+	}
 }
 
 func TestRestore(t *testing.T) {

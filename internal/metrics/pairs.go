@@ -17,6 +17,7 @@ type pair struct {
 	challenge   probe.ChallengeType // empty: it solves none
 	deactivates bool                // its runs leave authorizations to be deactivated
 	hash        string
+	checks      []probe.Check // that its certificates undergo
 
 	// When what the gauges show was measured: an older Result changes nothing,
 	// so that restored ones may come in any order.
@@ -32,6 +33,9 @@ func newPair(c config.Pair) *pair {
 		return p
 	}
 	p.prober = c.Module.Prober
+	if p.prober == probe.ProberIssue && c.Target != nil {
+		p.checks = c.Checks()
+	}
 	switch {
 	case p.prober == probe.ProberValidate && c.Module.Validate != nil:
 		p.challenge, p.deactivates = c.Module.Validate.Challenge, true
@@ -65,7 +69,7 @@ func (m *Metrics) removePair(p *pair) { m.declared.remove(ofPair, p.match()) }
 func (m *Metrics) resetGauges(p *pair) {
 	for _, g := range []*prometheus.GaugeVec{
 		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
-		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed,
+		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings,
 	} {
 		g.DeletePartialMatch(p.match())
 	}
@@ -93,10 +97,8 @@ func (m *Metrics) initialise(p *pair) {
 		}
 		m.f.validation.spread.WithLabelValues(p.labels()...)
 	}
-	if p.prober == probe.ProberIssue {
-		for _, check := range probe.Checks() {
-			m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...)
-		}
+	for _, check := range p.checks {
+		m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...)
 	}
 }
 

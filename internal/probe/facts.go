@@ -100,6 +100,16 @@ type Certificate struct {
 	NotAfter  time.Time     `json:"not_after"`
 	Chain     int           `json:"chain"` // number of certificates, the leaf included
 	Checks    []CheckResult `json:"checks"`
+	Lints     *Lints        `json:"lints,omitempty"` // nil: none were run
+}
+
+// Lints is what zlint found in a certificate. Of either kind the first 20 names are
+// kept, in alphabetical order.
+type Lints struct {
+	ErrorCount   int      `json:"error_count"`
+	Errors       []string `json:"errors,omitempty"`
+	WarningCount int      `json:"warning_count"`
+	Warnings     []string `json:"warnings,omitempty"`
 }
 
 // Check names a check of an issued certificate. The list is closed.
@@ -112,17 +122,28 @@ const (
 	CheckValidity   Check = "validity"   // valid now
 	CheckOrder      Check = "order"      // each certificate is issued by the next one
 	CheckSignatures Check = "signatures" // and signed by it
+	CheckProfile    Check = "profile"    // valid for no longer than the CA or the rules of its trade say
+	CheckSerial     Check = "serial"     // a serial number of the right size
+	CheckKeyUsage   Check = "key_usage"  // for TLS servers, and not for a CA
+	CheckExtensions Check = "extensions" // none that is unexpected
+	CheckTrust      Check = "trust"      // the chain leads to a root that is trusted
+	CheckLint       Check = "lint"       // zlint finds no error
 )
 
-// Checks lists every check.
+// Checks lists every check, in the order in which one that failed is the run's
+// reason. Not every certificate undergoes all of them.
 func Checks() []Check {
-	return []Check{CheckKey, CheckNames, CheckValidity, CheckOrder, CheckSignatures}
+	return []Check{
+		CheckKey, CheckNames, CheckValidity, CheckOrder, CheckSignatures,
+		CheckProfile, CheckSerial, CheckKeyUsage, CheckExtensions, CheckTrust, CheckLint,
+	}
 }
 
-// CheckResult is the outcome of one check.
+// CheckResult is the outcome of one check that was made.
 type CheckResult struct {
 	Check  Check  `json:"check"`
 	Passed bool   `json:"passed"`
+	Note   string `json:"note,omitempty"`   // what is unusual and not wrong
 	Detail string `json:"detail,omitempty"` // why not; empty when passed
 }
 

@@ -66,6 +66,12 @@ const (
 	CertificateValidity   probe.Reason = "certificate_validity"
 	CertificateOrder      probe.Reason = "certificate_order"
 	CertificateSignatures probe.Reason = "certificate_signatures"
+	CertificateProfile    probe.Reason = "certificate_profile"
+	CertificateSerial     probe.Reason = "certificate_serial"
+	CertificateKeyUsage   probe.Reason = "certificate_key_usage"
+	CertificateExtensions probe.Reason = "certificate_extensions"
+	CertificateTrust      probe.Reason = "certificate_trust"
+	CertificateLint       probe.Reason = "certificate_lint"
 	CertificateUnreadable probe.Reason = "certificate_unreadable"
 
 	// The validation failed.

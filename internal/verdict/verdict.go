@@ -172,6 +172,12 @@ var checks = map[probe.Check]probe.Reason{
 	probe.CheckValidity:   CertificateValidity,
 	probe.CheckOrder:      CertificateOrder,
 	probe.CheckSignatures: CertificateSignatures,
+	probe.CheckProfile:    CertificateProfile,
+	probe.CheckSerial:     CertificateSerial,
+	probe.CheckKeyUsage:   CertificateKeyUsage,
+	probe.CheckExtensions: CertificateExtensions,
+	probe.CheckTrust:      CertificateTrust,
+	probe.CheckLint:       CertificateLint,
 }
 
 // judgeObject looks into the problem document that the object carries. Its
