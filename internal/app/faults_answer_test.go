@@ -40,6 +40,7 @@ func serverErrors() []faultCase {
 		{name: "500 serverInternal at directory", arm: on(probe.CallDirectory, problem("serverInternal", 500)), want: byCA(probe.StepDirectory, "server_internal")},
 		{name: "500 serverInternal at account", prober: probe.ProberAccount, arm: on(probe.CallAccount, problem("serverInternal", 500)), want: byCA(probe.StepAccount, "server_internal")},
 		{name: "503 serverInternal with Retry-After", arm: on(probe.CallDirectory, header(problem("serverInternal", 503), "Retry-After", "3600")), want: byCA(probe.StepDirectory, "server_internal")},
+		{name: "400 serverInternal", arm: on(probe.CallNewOrder, problem("serverInternal", 400)), want: byCA(order, "server_internal")},
 		{name: "500 of another type", arm: on(probe.CallNewOrder, problem("compound", 500)), want: byCA(order, "http_5xx")},
 		{name: "500 of an unknown type", arm: on(probe.CallNewOrder, problem("https://ca.example/oops", 500)), want: byCA(order, "http_5xx")},
 		{name: "legacy prefix", arm: on(probe.CallNewOrder, problem("urn:acme:error:serverInternal", 503)), want: byCA(order, "server_internal")},
@@ -138,11 +139,17 @@ func limits() []faultCase {
 		{name: "429 for another limit than the ledger has", target: ordersPer("1s"), worked: 1, rest: 1500 * time.Millisecond, arm: limited(429, "too many of something", "3600"), want: skipped(order, "rate_limited")},
 		{name: "429, and again", target: ordersPer("3h"), arm: limited(429, orders, "3600"), runs: 2, want: skipped(setup, "budget")},
 		{name: "429 of the edge", arm: on(probe.CallNewOrder, html(429)), want: skipped(order, "rate_limited")},
+		{name: "429 at finalize", prober: probe.ProberIssue, arm: on(probe.CallFinalize, problem("rateLimited", 429)), want: skipped(probe.StepFinalization, "rate_limited")},
+		{name: "429 at the nonce", prober: probe.ProberNonce, arm: on(probe.CallNewNonce, fakeca.Fault{Status: 429}), want: skipped(probe.StepNonce, "rate_limited")},
+		{name: "429 at new-account", arm: on(probe.CallNewAccount, problem("rateLimited", 429)), want: skipped(probe.StepAccount, "rate_limited")},
+		{name: "rateLimited, but 400", arm: on(probe.CallNewOrder, problem("rateLimited", 400)), want: skipped(order, "rate_limited")},
 		{name: "429 of a paused identifier", arm: limited(429, "Your account is temporarily prevented from requesting certificates for a.example: unpause it", ""), want: skipped(order, "identifier_paused")},
 		{name: "nothing is left", target: []string{"rate_limits: {new_orders: {count: 1, period: 7d}}"}, worked: 1, want: skipped(setup, "budget")},
 	}
 	for i := range cases {
-		cases[i].prober = probe.ProberOrder
+		if cases[i].prober == "" {
+			cases[i].prober = probe.ProberOrder
+		}
 	}
 	return cases
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -235,6 +236,20 @@ func asksWrongly(says *fakeca.Problem) func(*scene) validator {
 				s.t.Error("the validator got a right answer")
 			}
 			return says
+		}
+	}
+}
+
+// asksForMost comes for all names but the first that it hears of, of which it says
+// what it is told to.
+func asksForMost(says *fakeca.Problem) func(*scene) validator {
+	return func(s *scene) validator {
+		var first atomic.Bool
+		return func(ctx context.Context, c probe.Challenge) error {
+			if first.CompareAndSwap(false, true) {
+				return says
+			}
+			return asks(nil)(s)(ctx, c)
 		}
 	}
 }

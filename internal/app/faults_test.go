@@ -20,6 +20,7 @@ type faultCase struct {
 	// empty: http-01.
 	prober    probe.Prober
 	challenge probe.ChallengeType
+	names     int // of an order; 0: 1
 
 	ca fakeca.Options
 	// arm and broken are done when the runs that are to work are over.

@@ -25,6 +25,15 @@ func fails(kind string, status int) armed {
 	return on(probe.CallChallenge, invalid(kind, status, "in words"))
 }
 
+// trying has the CA tell in a pending challenge what has failed, as step-ca does: it
+// is not tried again without a new request (RFC 8555 §8.2).
+func trying(kind string, status int) armed {
+	p := map[string]any{"type": "urn:ietf:params:acme:error:" + kind, "status": status, "detail": "in words"}
+	return later(1, probe.CallAuthz, fakeca.Fault{Edit: fakeca.EditChallenges(func(c map[string]any) {
+		c["status"], c["error"] = "pending", p
+	})})
+}
+
 // The CA's validators come by HTTP, or not.
 func validationsByHTTP() []faultCase {
 	const validation = probe.StepValidation
@@ -54,6 +63,9 @@ func validationsByHTTP() []faultCase {
 		{name: "secondary validation, they came", validator: asks(partly), want: unknown(validation, "validation_connection")},
 		{name: "secondary validation, they came, and from another CA they did", validator: asks(partly), served: true, want: byCA(validation, "validation_connection")},
 		{name: "secondary validation, nobody came", arm: on(probe.CallChallenge, invalid("connection", 400, secondary)), want: unknown(validation, "validation_connection")},
+		{name: "connection for one of three names, for which nobody came", names: 3, validator: asksForMost(connection), want: unknown(validation, "validation_connection")},
+		{name: "connection for three names, they came", names: 3, validator: asks(connection), want: byCA(validation, "validation_connection")},
+		{name: "connection while it tries again", ca: fakeca.Options{Polls: 9}, arm: trying("connection", 400), want: unknown(validation, "validation_connection")},
 		{name: "dns of an address, the world finds us", arm: fails("dns", 400), resolvers: finds, want: byCA(validation, "validation_dns")},
 		{name: "dns of an address, the world does not find us", arm: fails("dns", 400), resolvers: misses, want: byClient(validation, "validation_dns")},
 	})
@@ -103,10 +115,13 @@ func validationsByWord() []faultCase {
 		{name: "caa, they came", validator: asks(caa), served: true, want: byClient(validation, "caa")},
 		{name: "the validation authority is down", arm: fails("serverInternal", 500), resolvers: []string{"misses"}, want: byCA(validation, "server_internal")},
 		{name: "the validation authority is down, they came", validator: asks(internal("Could not communicate with VA")), want: byCA(validation, "server_internal")},
+		{name: "the validation authority is down for one of three names", names: 3, validator: asksForMost(internal("Could not communicate with VA")), want: byCA(validation, "server_internal")},
+		{name: "the validation authority is down while it tries again", ca: fakeca.Options{Polls: 9}, arm: trying("serverInternal", 500), want: byCA(validation, "server_internal")},
 		{name: "a remote one is down", validator: asks(internal(secondary)), want: byCA(validation, "server_internal")},
 		{name: "the validation authority is down, legacy prefix", arm: fails("urn:acme:error:serverInternal", 500), want: byCA(validation, "server_internal")},
 		{name: "authorization invalid by another error of the server", arm: fails("compound", 500), want: byCA(validation, "http_5xx")},
 		{name: "authorization invalid by a limit", arm: fails("rateLimited", 429), want: skipped(validation, "rate_limited")},
+		{name: "authorization invalid by an overload", arm: fails("rateLimited", 503), want: unknown(validation, "throttled")},
 		{name: "authorization deactivated meanwhile", arm: later(1, probe.CallAuthz, fakeca.Fault{Edit: fakeca.Set("status", "deactivated")}), ca: fakeca.Options{Polls: 1}, want: unknown(validation, "invalid")},
 		{name: "challenge missing", ca: fakeca.Options{Challenges: []probe.ChallengeType{probe.DNS01}}, want: skipped(authorization, "unsupported")},
 		{name: "challenge malformed", worked: 1, runs: 2, arm: on(probe.CallChallenge, problem("malformed", 400)), want: byCA(validation, "rejected_malformed")},
