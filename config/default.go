@@ -28,6 +28,10 @@ var probers = []struct {
 	{probe.ProberOrder, 30 * time.Second},
 	{probe.ProberValidate, 90 * time.Second},
 	{probe.ProberIssue, 90 * time.Second},
+	{probe.ProberCRL, time.Minute},
+	{probe.ProberOCSP, 30 * time.Second},
+	{probe.ProberAIA, 30 * time.Second},
+	{probe.ProberSite, time.Minute},
 }
 
 func proberNames() []string {
@@ -94,6 +98,7 @@ func (c *Config) complete(ps *problems, dir string) {
 	}
 	for name, m := range c.Modules {
 		m.complete(name, c.Responders, ps, path("modules").key(name))
+		m.completeBeside(ps, path("modules").key(name), dir)
 	}
 }
 

@@ -109,7 +109,11 @@ func hash(t *Target, m *Module, interval model.Duration) string {
 	enc := yaml.NewEncoder(digest)
 	own := *m
 	own.Critical = nil
-	for _, v := range []any{target, &own, interval, t.files, secrets, limits} {
+	values := []any{target, &own, interval, t.files, secrets, limits}
+	if len(m.files) > 0 {
+		values = append(values, m.files)
+	}
+	for _, v := range values {
 		if err := enc.Encode(v); err != nil {
 			panic(fmt.Sprintf("config: encode: %v", err)) // every type is our own
 		}

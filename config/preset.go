@@ -44,6 +44,10 @@ var floors = map[probe.Prober]time.Duration{
 	probe.ProberOrder:     5 * time.Minute,
 	probe.ProberValidate:  5 * time.Minute,
 	probe.ProberIssue:     5 * time.Minute,
+	probe.ProberCRL:       5 * time.Minute,
+	probe.ProberOCSP:      5 * time.Minute,
+	probe.ProberAIA:       5 * time.Minute,
+	probe.ProberSite:      5 * time.Minute,
 }
 
 // slow are the timeouts of CAs that answer and validate in their own time:
@@ -55,6 +59,10 @@ var slow = map[probe.Prober]time.Duration{
 	probe.ProberOrder:     time.Minute,
 	probe.ProberValidate:  3 * time.Minute,
 	probe.ProberIssue:     5 * time.Minute,
+	probe.ProberCRL:       2 * time.Minute,
+	probe.ProberOCSP:      time.Minute,
+	probe.ProberAIA:       time.Minute,
+	probe.ProberSite:      2 * time.Minute,
 }
 
 var presets = []Preset{

@@ -207,7 +207,15 @@ type Module struct {
 	Order    *Order    `yaml:"order,omitempty"`
 	Validate *Validate `yaml:"validate,omitempty"`
 	Issue    *Issue    `yaml:"issue,omitempty"`
+	// CRL, OCSP, AIA and Site: likewise.
+	CRL  *CRL         `yaml:"crl,omitempty"`
+	OCSP *Certificate `yaml:"ocsp,omitempty"`
+	AIA  *Certificate `yaml:"aia,omitempty"`
+	Site *Site        `yaml:"site,omitempty"`
 
+	// files are digests of what the sections' files held when they were loaded, for
+	// the hash of its pairs.
+	files []string
 	// timeoutByDefault says that Timeout was not written, so that a preset's may
 	// take its place.
 	timeoutByDefault bool

@@ -210,6 +210,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		validateInterval(ps, at, t, preset, name, m)
 		validateLimits(ps, at, preset, name, m)
 		validateIssuer(ps, at, t, name, m)
+		c.validateIssued(ps, at, t, name, m)
 		if m.Prober.Orders() && t.Environment == Production && !t.RateLimits.none() && len(t.Limits()) == 0 {
 			// It might lock out the domains that the CA is there for.
 			ps.add(at, "the prober %s spends what CAs limit, and of this one's production no rate limits are known: %s", m.Prober, wayOut(preset, t))

@@ -34,6 +34,7 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 		}
 		return there && m.Prober == own
 	}
+	m.validateBeside(ps, at, section)
 	if section(probe.ProberOrder, m.Order != nil) {
 		m.Order.Names.validateNoPool(ps, at.keys("order", "names"), m.Prober)
 		c.validateNames(ps, at.keys("order", "names"), m.Order.Names, "")
