@@ -30,3 +30,11 @@ func BenchmarkDispatch(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkPack(b *testing.B) {
+	value := []byte(`"` + incompressible(7000) + `"`)
+	b.ReportAllocs()
+	for b.Loop() {
+		pack(value)
+	}
+}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -68,6 +69,9 @@ func (r *Runner) Restore() error {
 func decodeKept(key string, value []byte) (k kept) {
 	usable := func(r *probe.Result) bool {
 		return r != nil && r.Version == probe.Version && r.Pair.String() == key
+	}
+	if bytes.HasPrefix(value, []byte(`"`)) { // else it is of a version that did not compress
+		value, _ = unpack(value) // what is damaged is no JSON
 	}
 	if json.Unmarshal(value, &k) != nil || !usable(k.Last) {
 		return kept{}

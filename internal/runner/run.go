@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"runtime/debug"
 	"time"
@@ -96,7 +97,7 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	close(ru.done)
 }
 
-// kept is what is stored of a pair.
+// kept is what is stored of a pair, compressed.
 type kept struct {
 	Last *probe.Result `json:"last"`
 	// Success is the last Result that is one; nil: Last is, or there was none.
@@ -127,13 +128,14 @@ func (r *Runner) keep(ru *run, res *probe.Result) {
 		r.mu.Unlock()
 	}
 	rec, err := newRecord(res)
-	if err != nil {
+	value, failed := json.Marshal(k)
+	if err = errors.Join(err, failed); err != nil {
 		r.logStore(err)
 		return
 	}
 	stale := r.takeStale()
 	changes := append(rec.changes, removal(stale)...)
-	err = r.store.Commit(append(changes, state.Change{Bucket: bucketResults, Key: ru.pair.Pair.String(), Value: k})...)
+	err = r.store.Commit(append(changes, state.Change{Bucket: bucketResults, Key: ru.pair.Pair.String(), Value: pack(value)})...)
 	r.logStore(err)
 
 	r.mu.Lock()
