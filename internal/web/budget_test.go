@@ -147,12 +147,12 @@ func TestHeldUntil(t *testing.T) {
 		} {
 			r := result(probe.Pair{Target: "corp", Module: "order"}, "r1", now, c.outcome)
 			r.RateLimit = c.limit
-			p := newPairView(&probe.Status{Pair: r.Pair, NextDue: c.due, Recent: []*probe.Result{r}}, now)
+			p := newPairView(&probe.Status{Pair: r.Pair, NextDue: c.due, Recent: []*probe.Result{r}}, nil, now)
 			if p.Next != c.next || p.Held != c.held {
 				t.Errorf("%s: next %q, held %q, want %q, %q", name, p.Next, p.Held, c.next, c.held)
 			}
 		}
-		if p := newPairView(&probe.Status{NextDue: due}, now); p.Held != "" {
+		if p := newPairView(&probe.Status{NextDue: due}, nil, now); p.Held != "" {
 			t.Errorf("no run yet: held %q", p.Held)
 		}
 	})

@@ -100,6 +100,12 @@ func drawBars(bars []incident.Share) template.HTML {
 // shownRuns is how many durations of a pair are drawn.
 const shownRuns = 100
 
+// split parts the last runs of a pair from its failures before them.
+func split(history []probe.RunSummary) (last, before []probe.RunSummary) {
+	n := min(len(history), shownRuns)
+	return history[:n], history[n:]
+}
+
 // durationsView are the durations of a pair's last runs.
 type durationsView struct {
 	Picture template.HTML
@@ -107,17 +113,14 @@ type durationsView struct {
 	Said    string // the rest in words, with what separates it from that
 }
 
-// newDurations draws the last runs, which come newest first; follow-ups and what is
-// beyond shownRuns are left out.
-func newDurations(recent []*probe.Result) durationsView {
-	var runs []*probe.Result
+// newDurations draws the last runs, which come newest first; what is beyond shownRuns
+// is left out.
+func newDurations(history []probe.RunSummary) durationsView {
+	runs, _ := split(history)
 	var passed []time.Duration
 	failed, skipped := 0, 0
-	for _, r := range recent {
-		if r.FollowUp != "" || len(runs) == shownRuns {
-			continue
-		}
-		runs = append(runs, r)
+	for i := range runs {
+		r := &runs[i]
 		switch r.Verdict.Outcome {
 		case probe.OutcomeSuccess:
 			passed = append(passed, r.Duration)
@@ -144,7 +147,8 @@ func newDurations(recent []*probe.Result) durationsView {
 		fmt.Fprintf(&said, ", %d skipped", skipped)
 	}
 	var p picture
-	for i, r := range runs {
+	for i := range runs {
+		r := &runs[i]
 		x := (shownRuns - 1 - i) * barWidth
 		switch r.Verdict.Outcome {
 		case probe.OutcomeSuccess:

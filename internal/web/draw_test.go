@@ -66,9 +66,8 @@ func TestDurations(t *testing.T) {
 	}
 	recent[1].Verdict.Outcome = probe.OutcomeFailure
 	recent[2].Verdict.Outcome = probe.OutcomeSkipped
-	recent[3].FollowUp = probe.FollowUpDeactivateAuthz
-	d := newDurations(recent)
-	if d.Runs != "100 runs" || d.Said != ", median 53 ms, longest 101 ms, 1 failed, 1 skipped" {
+	d := newDurations(summaries(recent))
+	if d.Runs != "100 runs" || d.Said != ", median 52 ms, longest 100 ms, 1 failed, 1 skipped" {
 		t.Errorf("%s%s", d.Runs, d.Said)
 	}
 	drawn := paths(string(d.Picture))
@@ -79,11 +78,11 @@ func TestDurations(t *testing.T) {
 	if drawn["down"] != "M294 0h2v160h-2z" || drawn["degraded"] != "M291 130h2v30h-2z" || !strings.HasPrefix(drawn["up"], "M297 156h2v4h-2z") {
 		t.Errorf("%s, %s, %s", drawn["down"], drawn["degraded"], drawn["up"][:30])
 	}
-	if d := newDurations(recent[1:2]); d.Runs != "1 run" || d.Said != ", 1 failed" {
+	if d := newDurations(summaries(recent[1:2])); d.Runs != "1 run" || d.Said != ", 1 failed" {
 		t.Errorf("%+v", d)
 	}
-	if d := newDurations(recent[3:4]); d != (durationsView{}) {
-		t.Errorf("of a follow-up alone: %+v", d)
+	if d := newDurations(nil); d != (durationsView{}) {
+		t.Errorf("of nothing: %+v", d)
 	}
 }
 

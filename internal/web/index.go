@@ -58,9 +58,10 @@ type pairView struct {
 	// State is how the pair is: a condition, or the outcome of its last run where
 	// states are not kept; "pending": there is no run yet.
 	State                  string
-	Why                    string // the state is what it is, where the last run does not say so
-	Outcome                string // of the last run; empty: none
-	ID, Summary, Age, Took string // of the last run; empty: none
+	Why                    string       // the state is what it is, where the last run does not say so
+	Outcome                string       // of the last run; empty: none
+	Reason                 probe.Reason // of the last run; empty: none, or it passed
+	ID, Summary, Age, Took string       // of the last run; empty: none
 	Running, Next          string
 	Held                   string // until when a rate limit holds the next run back; empty: none does
 	Waterfall              template.HTML
@@ -187,9 +188,9 @@ func (s *server) targets(states []probe.TargetState, now time.Time) []targetView
 			targets = append(targets, t)
 		}
 		t := &targets[len(targets)-1]
-		p := newPairView(&status, now)
+		p := newPairView(&status, s.Runner.History(status.Pair), now)
 		if state != nil {
-			p.judge(state)
+			s.judge(&p, state)
 		}
 		if p.Outcome == string(probe.OutcomeSuccess) {
 			t.Succeeded++
@@ -233,10 +234,10 @@ func (s *server) happened(state *probe.TargetState, now time.Time) []*probe.Inci
 	return slices.DeleteFunc(list, func(i *probe.Incident) bool { return i.Environment != state.Environment })
 }
 
-func newPairView(status *probe.Status, now time.Time) pairView {
+func newPairView(status *probe.Status, history []probe.RunSummary, now time.Time) pairView {
 	p := pairView{
 		Target: status.Target, Module: status.Module, Prober: string(status.Prober), State: "pending", Interval: "when scraped",
-		Durations: newDurations(status.Recent), History: historyURL(status.Pair),
+		Durations: newDurations(history), History: historyURL(status.Pair),
 	}
 	if status.Interval > 0 {
 		p.Interval = "every " + brief(status.Interval)
@@ -255,25 +256,27 @@ func newPairView(status *probe.Status, now time.Time) pairView {
 	}
 	if r := status.Last(); r != nil {
 		p.Outcome, p.ID, p.Summary = string(r.Verdict.Outcome), r.ID, r.Verdict.Summary
-		p.State = p.Outcome
-		p.Age, p.Took = ago(r, now), took(r.Duration)
+		p.State, p.Reason = p.Outcome, r.Verdict.Reason
+		p.Age, p.Took = ago(r.End(), now), took(r.Duration)
 		p.Waterfall = drawSmall(r)
 	}
 	return p
 }
 
 // judge takes over how the pair is from its target's state.
-func (p *pairView) judge(state *probe.TargetState) {
-	i := slices.IndexFunc(state.Pairs, func(s probe.PairState) bool { return s.Module == p.Module })
+func (s *server) judge(p *pairView, state *probe.TargetState) {
+	i := slices.IndexFunc(state.Pairs, func(ps probe.PairState) bool { return ps.Module == p.Module })
 	if i < 0 {
 		return
 	}
 	pair := &state.Pairs[i]
 	p.State = cmp.Or(string(pair.Condition), p.State)
 	// What the last run says is there already.
-	if p.Outcome != string(probe.OutcomeSuccess) || pair.Condition != probe.ConditionUp {
-		if p.Summary == "" || !strings.Contains(pair.Why, p.Summary) {
-			p.Why = pair.Why
-		}
+	switch open, ok := s.Incidents.Incident(pair.Incident); {
+	case p.Outcome == string(probe.OutcomeSuccess) && pair.Condition == probe.ConditionUp:
+	case pair.Condition == probe.ConditionDown && ok && open.Reason == p.Reason: // of another name, maybe
+	case p.Summary != "" && strings.Contains(pair.Why, p.Summary):
+	default:
+		p.Why = pair.Why
 	}
 }

@@ -32,11 +32,19 @@ func filterOf(kind probe.IncidentKind, target string, since, until time.Time) in
 
 // runRow is a run among those of its pair.
 type runRow struct {
-	*probe.Result
+	probe.RunSummary
 	Age, Took string
 }
 
-// runs lists the last runs of a pair.
+func newRunRows(runs []probe.RunSummary, now time.Time) []runRow {
+	var rows []runRow
+	for _, r := range runs {
+		rows = append(rows, runRow{r, ago(r.Start.Add(r.Duration), now), took(r.Duration)})
+	}
+	return rows
+}
+
+// runs lists the last runs of a pair, and its failures before them.
 func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 	pair, _, err := parseProbe(r.URL.RawQuery)
 	if err != nil {
@@ -44,29 +52,26 @@ func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	statuses := s.Runner.Status()
-	status, ok := find(statuses, pair)
-	if !ok {
+	if _, ok := find(statuses, pair); !ok {
 		plain(w, http.StatusNotFound, unknown(statuses, pair))
 		return
 	}
 	now := time.Now()
-	var rows []runRow
-	for _, run := range status.Recent {
-		rows = append(rows, runRow{run, ago(run, now), took(run.Duration)})
-	}
+	history := s.Runner.History(pair)
+	last, before := split(history)
 	s.page(w, runsPage, struct {
 		frame
-		Pair      probe.Pair
-		Durations durationsView
-		Rows      []runRow
-	}{s.frame(pair.String()+" · acme_exporter", ""), pair, newDurations(status.Recent), rows})
+		Pair         probe.Pair
+		Durations    durationsView
+		Rows, Before []runRow
+	}{s.frame(pair.String()+" · acme_exporter", ""), pair, newDurations(history), newRunRows(last, now), newRunRows(before, now)})
 }
 
-// find returns a run that is kept, for itself or as evidence of an incident, and how
+// result returns a run that is kept, for itself or as evidence of an incident, and how
 // much of it was left out.
 func (s *server) result(id string) (r *probe.Result, dropped int, ok bool) {
 	if r, ok := s.Runner.Result(id); ok {
-		return r, 0, true
+		return r, s.dropped(r), true
 	}
 	if s.Incidents == nil {
 		return nil, 0, false
@@ -84,6 +89,19 @@ func (s *server) result(id string) (r *probe.Result, dropped int, ok bool) {
 	return nil, 0, false
 }
 
+// dropped returns how much was left out of a run of the runner's.
+func (s *server) dropped(r *probe.Result) int {
+	if status, ok := find(s.Runner.Status(), r.Pair); ok && slices.ContainsFunc(status.Recent, func(o *probe.Result) bool { return o.ID == r.ID }) {
+		return 0 // it was not read from the disk
+	}
+	for _, run := range s.Runner.History(r.Pair) {
+		if run.ID == r.ID {
+			return run.Dropped
+		}
+	}
+	return 0
+}
+
 func noRun(id string) string {
 	return fmt.Sprintf("no run %q: only the last runs of each configured pair and those that incidents rest on are kept", id)
 }
@@ -98,7 +116,7 @@ type runView struct {
 	History      string // URL of the pair's runs; empty: it is no longer configured
 	FollowUps    []*probe.Result
 	Incidents    []*probe.Incident // in which the run was
-	Dropped      int               // of what the run had, where it is kept as evidence alone
+	Dropped      int               // of what the run had, where it was too large to be stored whole
 	Limit        []string
 	Waterfall    template.HTML
 	Controls     []probe.Control
@@ -132,7 +150,7 @@ func (s *server) run(w http.ResponseWriter, req *http.Request) {
 	}
 	v := runView{
 		frame: s.frame(r.String()+" · acme_exporter", drawn.Style), Run: r, Started: timeElement(r.Start),
-		Age: ago(r, time.Now()), Took: took(r.Duration), Incidents: s.during(r), Dropped: dropped, Limit: limitSaid(r),
+		Age: ago(r.End(), time.Now()), Took: took(r.Duration), Incidents: s.during(r), Dropped: dropped, Limit: limitSaid(r),
 		Waterfall: drawn.Body, Controls: r.Controls, Lookups: r.Lookups,
 	}
 	s.around(&v)
@@ -159,10 +177,13 @@ func (s *server) around(v *runView) {
 	}
 	v.History = historyURL(r.Pair)
 	for _, other := range status.Recent { // newest first
-		switch {
-		case other.Parent == r.ID:
+		if other.Parent == r.ID {
 			v.FollowUps = append(v.FollowUps, other)
-		case other.FollowUp != "" || other.ID == r.ID:
+		}
+	}
+	for _, other := range s.Runner.History(r.Pair) { // newest first
+		switch {
+		case other.ID == r.ID:
 		case other.Start.After(r.Start):
 			v.Newer = other.ID
 		case v.Older == "":

@@ -27,7 +27,10 @@ type Runner interface {
 	Trigger(ctx context.Context, p probe.Pair, by probe.Trigger) (probe.Answer, error)
 	// Status returns every configured pair, sorted.
 	Status() []probe.Status
-	// Result returns a run that is still kept.
+	// History returns the last runs of a pair, newest first and without follow-ups, and
+	// behind them failures from before; nil: there is none.
+	History(p probe.Pair) []probe.RunSummary
+	// Result returns a run that is still kept: one of those of Status and of History.
 	Result(id string) (*probe.Result, bool)
 }
 

@@ -29,6 +29,8 @@ type fakeRunner struct {
 	statuses []probe.Status
 	trigger  func(context.Context) (probe.Answer, error) // nil: the last result
 	by       probe.Trigger                               // that is wanted; empty: a scrape
+	before   []probe.RunSummary                          // what the history of each pair has behind the last runs
+	stored   []*probe.Result                             // runs that are no longer among the last ones
 
 	mu        sync.Mutex // guards what is below
 	triggered []probe.Pair
@@ -53,11 +55,33 @@ func (f *fakeRunner) Trigger(ctx context.Context, p probe.Pair, by probe.Trigger
 
 func (f *fakeRunner) Status() []probe.Status { return f.statuses }
 
+func (f *fakeRunner) History(p probe.Pair) []probe.RunSummary {
+	status, ok := find(f.statuses, p)
+	if !ok {
+		return nil
+	}
+	return append(summaries(status.Recent), f.before...)
+}
+
+// summaries returns the runs in a few words, without follow-ups.
+func summaries(runs []*probe.Result) []probe.RunSummary {
+	list := make([]probe.RunSummary, 0, len(runs))
+	for _, r := range runs {
+		if r.FollowUp == "" {
+			list = append(list, probe.Summarize(r))
+		}
+	}
+	return list
+}
+
 func (f *fakeRunner) Result(id string) (*probe.Result, bool) {
 	for _, s := range f.statuses {
 		if i := slices.IndexFunc(s.Recent, func(r *probe.Result) bool { return r.ID == id }); i >= 0 {
 			return s.Recent[i], true
 		}
+	}
+	if i := slices.IndexFunc(f.stored, func(r *probe.Result) bool { return r.ID == id }); i >= 0 {
+		return f.stored[i], true
 	}
 	return nil, false
 }

@@ -22,8 +22,8 @@ func timeElement(t time.Time) template.HTML {
 }
 
 // ago is how long ago a run ended.
-func ago(r *probe.Result, now time.Time) string {
-	return brief(max(0, now.Sub(r.End()))) + " ago"
+func ago(end, now time.Time) string {
+	return brief(max(0, now.Sub(end))) + " ago"
 }
 
 // brief is d in its largest unit, rounded down.
