@@ -83,8 +83,8 @@ lint: $(GOLANGCI_LINT) ## golangci-lint on all our modules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 .PHONY: bench
-bench: ## cost and precision of a run, against a reference in the same run; cost of the budget
-	@$(GO) test -run '^$$' -bench . -benchmem ./internal/budget
+bench: ## cost and precision of a run, against a reference in the same run; cost of the budget and of checks
+	@$(GO) test -run '^$$' -bench . -benchmem ./internal/budget ./internal/conformance
 	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./bench
 
 .PHONY: docs

@@ -29,13 +29,20 @@ func checkOrder(chain []*x509.Certificate) string {
 }
 
 // checkSignatures returns which certificate the next one did not sign; empty:
-// there is none.
-func checkSignatures(chain []*x509.Certificate) string {
+// there is none. proven says that the leaf's signature has been verified already.
+func checkSignatures(chain []*x509.Certificate, proven bool) string {
 	for i, cert := range chain[:len(chain)-1] {
 		if detail := checkSize(chain, i+1); detail != "" {
 			return detail
 		}
-		if err := cert.CheckSignatureFrom(chain[i+1]); err != nil {
+		var err error
+		switch {
+		case i > 0:
+			err = remembered.signed(cert, chain[i+1])
+		case !proven:
+			err = cert.CheckSignatureFrom(chain[i+1])
+		}
+		if err != nil {
 			return fmt.Sprintf("certificate %d is not signed by certificate %d: %s", i+1, i+2, quoted(err.Error()))
 		}
 	}
@@ -53,31 +60,45 @@ func checkSize(chain []*x509.Certificate, i int) string {
 
 // checkTrust returns why nobody who trusts the roots trusts the leaf as a server's;
 // empty: they do. Whether it is valid now is another check's question, so the time
-// is one at which it is.
-func checkTrust(chain []*x509.Certificate, w Wanted) string {
+// is one at which it is. proven says that the second certificate has signed it.
+func checkTrust(chain []*x509.Certificate, w Wanted) (detail string, proven bool) {
 	leaf := chain[0]
 	intermediates := x509.NewCertPool()
 	for i, cert := range chain[1:] {
 		if detail := checkSize(chain, i+1); detail != "" {
-			return detail
+			return detail, false
 		}
 		intermediates.AddCert(cert)
 	}
-	at := w.Now
-	if at.After(leaf.NotAfter) {
-		at = leaf.NotAfter
+	options := x509.VerifyOptions{
+		CurrentTime: w.Now,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if at.Before(leaf.NotBefore) {
-		at = leaf.NotBefore
+	if options.CurrentTime.After(leaf.NotAfter) {
+		options.CurrentTime = leaf.NotAfter
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: w.Roots, Intermediates: intermediates, CurrentTime: at,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+	if options.CurrentTime.Before(leaf.NotBefore) {
+		options.CurrentTime = leaf.NotBefore
+	}
+	key := trustKey{w.Roots, digestOf(chain[1:]...)}
+	if options.Roots = remembered.trusted(key, options.CurrentTime); options.Roots != nil {
+		if _, err := leaf.Verify(options); err == nil {
+			return "", true
+		}
+	}
+	// The long way, which also says why not.
+	options.Roots, options.Intermediates = w.Roots, intermediates
+	verified, err := leaf.Verify(options)
 	if err != nil {
-		return "the chain does not lead to a root of the target's issuer_roots: " + quoted(err.Error())
+		return "the chain does not lead to a root of the target's issuer_roots: " + quoted(err.Error()), false
 	}
-	return ""
+	for _, found := range verified {
+		if len(chain) > 1 && len(found) > 1 && same(found[1], chain[1]) {
+			remembered.trust(key, found)
+			return "", true
+		}
+	}
+	return "", false
 }
 
 // checkProfile returns why the leaf is valid for too long; empty: it is not. Both

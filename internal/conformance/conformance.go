@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 const (
 	maxChain  = 10  // certificates
 	maxQuoted = 200 // bytes of somebody else's words
+	maxShown  = 3   // words of a list
 )
 
 // Wanted is what a certificate is compared with.
@@ -77,11 +79,16 @@ func Check(chain []*x509.Certificate, w Wanted) (results []probe.CheckResult, li
 	add := func(check probe.Check, note, detail string) {
 		results = append(results, probe.CheckResult{Check: check, Passed: detail == "", Note: note, Detail: detail})
 	}
+	// It verifies the leaf's signature, which takes the longest: once is enough.
+	distrust, proven := "", false
+	if w.Roots != nil {
+		distrust, proven = checkTrust(chain, w)
+	}
 	add(probe.CheckKey, "", checkKey(leaf, w.Key))
 	add(probe.CheckNames, "", checkNames(leaf, w.Names))
 	add(probe.CheckValidity, "", checkValidity(leaf, w.Now))
 	add(probe.CheckOrder, "", checkOrder(chain))
-	add(probe.CheckSignatures, "", checkSignatures(chain))
+	add(probe.CheckSignatures, "", checkSignatures(chain, proven))
 	if w.MaxLifetime > 0 {
 		add(probe.CheckProfile, "", checkProfile(leaf, w.MaxLifetime))
 	}
@@ -91,7 +98,7 @@ func Check(chain []*x509.Certificate, w Wanted) (results []probe.CheckResult, li
 	note, detail = checkExtensions(leaf, w.Public)
 	add(probe.CheckExtensions, note, detail)
 	if w.Roots != nil {
-		add(probe.CheckTrust, "", checkTrust(chain, w))
+		add(probe.CheckTrust, "", distrust)
 	}
 	if w.Lint {
 		if lints = lint(leaf.Raw, w.Public); lints != nil {
@@ -115,12 +122,19 @@ func Failures(results []probe.CheckResult) string {
 // quoted returns somebody else's words in a form that may be shown.
 func quoted(s string) string { return acmehttp.Scrub(s, maxQuoted) }
 
-// list shows words to a person, at most three of count; of those that are more, all
-// may lack some.
+// quotedAll returns as many words of somebody else's as a list shows.
+func quotedAll(all []string) (shown []string) {
+	for _, one := range all[:min(len(all), maxShown)] {
+		shown = append(shown, quoted(one))
+	}
+	return shown
+}
+
+// list shows words to a person, the first ones of count.
 func list(all []string, count int) string {
-	s := make([]string, 0, 4)
-	for _, one := range all[:min(len(all), 3)] {
-		s = append(s, fmt.Sprintf("%q", quoted(one)))
+	s := make([]string, 0, maxShown+1)
+	for _, one := range all[:min(len(all), maxShown)] {
+		s = append(s, strconv.Quote(one))
 	}
 	if more := count - len(s); more > 0 {
 		s = append(s, fmt.Sprintf("%d more", more))

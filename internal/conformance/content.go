@@ -15,6 +15,8 @@ var (
 	oidKeyUsage       = asn1.ObjectIdentifier{2, 5, 29, 15}
 	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidExtKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 37}
+	// oidNameConstraints is of CAs' only.
+	oidNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
 
 	expected = []asn1.ObjectIdentifier{
 		oidKeyUsage, oidSubjectAltName, oidExtKeyUsage,

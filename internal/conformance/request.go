@@ -35,7 +35,7 @@ func checkNames(leaf *x509.Certificate, names []string) string {
 	want := slices.Sorted(slices.Values(names))
 	if !slices.Equal(got, want) {
 		const none = "no name"
-		return fmt.Sprintf("the certificate is for %s, asked for was %s", cmp.Or(list(got, len(got)), none), cmp.Or(list(want, len(want)), none))
+		return fmt.Sprintf("the certificate is for %s, asked for was %s", cmp.Or(list(quotedAll(got), len(got)), none), cmp.Or(list(quotedAll(want), len(want)), none))
 	}
 	// Names of kinds that the parser knows, or does not, count as well.
 	if n := countNames(leaf); n != len(want) {
