@@ -58,6 +58,8 @@ func (m *Module) issued() bool {
 		return m.OCSP != nil && m.OCSP.CertificateFile == ""
 	case probe.ProberAIA:
 		return m.AIA != nil && m.AIA.CertificateFile == ""
+	case probe.ProberRenewalInfo:
+		return m.RenewalInfo != nil && len(m.RenewalInfo.Certificates) == 0
 	}
 	return false
 }
@@ -80,6 +82,11 @@ func (m *Module) completeBeside(ps *problems, at path, dir string) {
 		m.AIA = &Certificate{}
 	case m.Prober == probe.ProberSite && m.Site == nil:
 		m.Site = &Site{}
+	case m.Prober == probe.ProberRenewalInfo && m.RenewalInfo == nil:
+		m.RenewalInfo = &RenewalInfo{}
+	}
+	if m.RenewalInfo != nil {
+		m.RenewalInfo.complete(dir)
 	}
 	if c := m.CRL; c != nil {
 		c.IssuerFile = promconfig.JoinDir(dir, c.IssuerFile)
@@ -155,7 +162,8 @@ func checkChain(chain []*x509.Certificate) error {
 	return nil
 }
 
-// validateBeside checks the sections of the probers crl, ocsp, aia and site.
+// validateBeside checks the sections of the probers crl, ocsp, aia, site and
+// renewal_info.
 func (m *Module) validateBeside(ps *problems, at path, section func(own probe.Prober, there bool) bool) {
 	if section(probe.ProberCRL, m.CRL != nil) {
 		m.CRL.validate(ps, at.key("crl"))
@@ -164,6 +172,9 @@ func (m *Module) validateBeside(ps *problems, at path, section func(own probe.Pr
 	section(probe.ProberAIA, m.AIA != nil)
 	if section(probe.ProberSite, m.Site != nil) {
 		m.Site.validate(ps, at.key("site"))
+	}
+	if section(probe.ProberRenewalInfo, m.RenewalInfo != nil) {
+		m.RenewalInfo.validate(ps, at.key("renewal_info"))
 	}
 }
 

@@ -32,6 +32,7 @@ var probers = []struct {
 	{probe.ProberOCSP, 30 * time.Second},
 	{probe.ProberAIA, 30 * time.Second},
 	{probe.ProberSite, time.Minute},
+	{probe.ProberRenewalInfo, 30 * time.Second},
 }
 
 func proberNames() []string {

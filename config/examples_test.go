@@ -31,6 +31,7 @@ func TestExamples(t *testing.T) {
 	dir := t.TempDir()
 	writeRoot(t, filepath.Join(dir, "root_ca.crt"))
 	writeSecret(t, dir)
+	writeCertificate(t, dir)
 	seen := map[probe.Prober]bool{}
 	loaded := 0
 	for _, file := range files {
@@ -204,6 +205,7 @@ func TestDocumentedExcerpts(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeSecret(t, dir)
+	writeCertificate(t, dir)
 	excerpts := strings.Split(string(data), "```yaml\n")[1:]
 	for _, excerpt := range excerpts {
 		excerpt, _, _ = strings.Cut(excerpt, "```\n")
@@ -223,6 +225,14 @@ func TestDocumentedExcerpts(t *testing.T) {
 func writeSecret(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, "tsig.secret"), []byte("bWFkZSB1cCBmb3IgdGhlIHRlc3Q=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeCertificate writes one that a CA has issued.
+func writeCertificate(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.CopyFS(filepath.Join(dir, "certificates"), os.DirFS("testdata/renewals")); err != nil {
 		t.Fatal(err)
 	}
 }

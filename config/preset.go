@@ -48,6 +48,8 @@ var floors = map[probe.Prober]time.Duration{
 	probe.ProberOCSP:      5 * time.Minute,
 	probe.ProberAIA:       5 * time.Minute,
 	probe.ProberSite:      5 * time.Minute,
+
+	probe.ProberRenewalInfo: 5 * time.Minute,
 }
 
 // slow are the timeouts of CAs that answer and validate in their own time:
@@ -63,6 +65,8 @@ var slow = map[probe.Prober]time.Duration{
 	probe.ProberOCSP:      time.Minute,
 	probe.ProberAIA:       time.Minute,
 	probe.ProberSite:      2 * time.Minute,
+
+	probe.ProberRenewalInfo: time.Minute,
 }
 
 var presets = []Preset{

@@ -207,11 +207,12 @@ type Module struct {
 	Order    *Order    `yaml:"order,omitempty"`
 	Validate *Validate `yaml:"validate,omitempty"`
 	Issue    *Issue    `yaml:"issue,omitempty"`
-	// CRL, OCSP, AIA and Site: likewise.
-	CRL  *CRL         `yaml:"crl,omitempty"`
-	OCSP *Certificate `yaml:"ocsp,omitempty"`
-	AIA  *Certificate `yaml:"aia,omitempty"`
-	Site *Site        `yaml:"site,omitempty"`
+	// CRL, OCSP, AIA, Site and RenewalInfo: likewise.
+	CRL         *CRL         `yaml:"crl,omitempty"`
+	OCSP        *Certificate `yaml:"ocsp,omitempty"`
+	AIA         *Certificate `yaml:"aia,omitempty"`
+	Site        *Site        `yaml:"site,omitempty"`
+	RenewalInfo *RenewalInfo `yaml:"renewal_info,omitempty"`
 
 	// files are digests of what the sections' files held when they were loaded, for
 	// the hash of its pairs.

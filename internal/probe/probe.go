@@ -42,6 +42,8 @@ const (
 	ProberOCSP Prober = "ocsp"
 	ProberAIA  Prober = "aia"
 	ProberSite Prober = "site"
+	// When the CA wants certificates to be renewed (RFC 9773).
+	ProberRenewalInfo Prober = "renewal_info"
 )
 
 // Signs reports whether the prober sends signed requests, and so needs an
@@ -50,7 +52,9 @@ func (p Prober) Signs() bool { return p == ProberAccount || p.Orders() }
 
 // LooksAtIssued reports whether the prober can be about the last certificate that
 // the target has issued to us.
-func (p Prober) LooksAtIssued() bool { return p == ProberCRL || p == ProberOCSP || p == ProberAIA }
+func (p Prober) LooksAtIssued() bool {
+	return p == ProberCRL || p == ProberOCSP || p == ProberAIA || p == ProberRenewalInfo
+}
 
 // Orders reports whether the prober places orders, and so spends what a CA
 // limits.
@@ -97,6 +101,8 @@ const (
 	StepOCSP StepName = "ocsp" // one question asked, and the answer checked by RFC 6960
 	StepAIA  StepName = "aia"  // an issuer's certificate fetched, and checked by RFC 5280 §4.2.2.1
 	StepSite StepName = "site" // a test site met, and its certificate checked
+
+	StepRenewalInfo StepName = "renewal_info" // asked when a certificate should be renewed, RFC 9773 §4.1
 )
 
 // Steps lists every step in order.
@@ -104,7 +110,7 @@ func Steps() []StepName {
 	return []StepName{
 		StepSetup, StepDirectory, StepNonce, StepAccount, StepOrder, StepAuthorization,
 		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation,
-		StepCRL, StepOCSP, StepAIA, StepSite,
+		StepCRL, StepOCSP, StepAIA, StepSite, StepRenewalInfo,
 	}
 }
 
@@ -125,6 +131,9 @@ type Facts struct {
 	OCSP    []OCSP   `json:"ocsp,omitempty"`
 	Issuers []Issuer `json:"issuers,omitempty"`
 	Sites   []Site   `json:"sites,omitempty"`
+	// Renewals are what the CA said of when certificates should be renewed; at most
+	// 100.
+	Renewals []Renewal `json:"renewals,omitempty"`
 	// Account is the URL of the account that signed (RFC 8555 §6.2); empty: none did.
 	Account string `json:"account,omitempty"`
 }
