@@ -32,6 +32,10 @@ const (
 // one that is just stopping, too short to look like a hang.
 const lockTimeout = time.Second
 
+// allocSize is by how much the file grows at least, in bytes: bbolt's own 16 MiB are
+// as much as most stores hold.
+const allocSize = 1 << 20
+
 // ErrLocked is in the error of [Open] when another process has the store open.
 var ErrLocked = errors.New("held by another process")
 
@@ -83,12 +87,16 @@ func openBolt(root *os.Root) (db *bolt.DB, err error) {
 	}()
 	// The file is mapped into memory: what it has lost is a fault, not an error.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	return bolt.Open(storeFile, fileMode, &bolt.Options{
+	db, err = bolt.Open(storeFile, fileMode, &bolt.Options{
 		Timeout:      lockTimeout,
 		OpenFile:     root.OpenFile,
-		FreelistType: bolt.FreelistMapType,
+		FreelistType: bolt.FreelistArrayType, // the first hole that fits: the other leaves twice as many
 		NoStatistics: true,
 	})
+	if err == nil {
+		db.AllocSize = allocSize
+	}
+	return db, err
 }
 
 // explain says what an error of openBolt means and what can be done.
