@@ -208,9 +208,8 @@ func pack(value []byte) compressed {
 	w := compressors.Get().(*flate.Writer)
 	defer compressors.Put(w)
 	w.Reset(text)
-	w.Write(value) // a Buffer takes everything
-	w.Close()
-	text.Close()
+	_, _ = w.Write(value) // a Buffer takes everything
+	_, _ = w.Close(), text.Close()
 	b.WriteByte('"')
 	return b.Bytes()
 }
