@@ -18,7 +18,7 @@ const module = "github.com/acme-exporter/acme_exporter"
 var rooms = map[string][]string{
 	"":                   {"internal/app"},
 	"config":             {"internal/probe"},
-	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct", "internal/conformance"},
+	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct", "internal/conformance", "internal/revocation"},
 	"internal/probe":     {},
 	"internal/state":     {},
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"internal/conformance": {"internal/probe", "internal/acmehttp"},
 	"internal/online":      {"internal/probe", "config", "internal/dnsclient"},
 	"internal/controls":    {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
+	"internal/revocation":  {"internal/probe", "internal/acmehttp"},
 	"internal/fakeca":      {"internal/probe"},
 }
 
