@@ -97,7 +97,8 @@ func presetsWithRoots() (names []string) {
 
 // Checks are those that a certificate of the pair undergoes, in the order of
 // [probe.Checks]; empty: it has none issued. With lint a certificate that is too
-// large for zlint is not linted all the same.
+// large for zlint is not linted all the same, and nothing is said of SCTs where the list
+// of logs does not know enough.
 func (p *Pair) Checks() []probe.Check {
 	if p.Module.Issue == nil {
 		return nil
@@ -115,6 +116,10 @@ func (p *Pair) Checks() []probe.Check {
 			}
 		case probe.CheckLint:
 			if !p.Module.Issue.Lint {
+				continue
+			}
+		case probe.CheckSCTs:
+			if !p.Target.VerifiesSCTs() {
 				continue
 			}
 		}

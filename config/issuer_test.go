@@ -54,7 +54,7 @@ func TestStagingRoots(t *testing.T) {
 func TestIssuerRoots(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "root.pem")
 	writeRoot(t, file)
-	conditional := []probe.Check{probe.CheckProfile, probe.CheckTrust, probe.CheckLint}
+	conditional := []probe.Check{probe.CheckProfile, probe.CheckTrust, probe.CheckLint, probe.CheckSCTs}
 	for _, tt := range []struct {
 		name, target, issue string
 		roots               string
@@ -65,6 +65,7 @@ func TestIssuerRoots(t *testing.T) {
 		{"file", "rate_limits: none, directory_url: https://ca.corp.example/, issuer_roots: " + file, "", file, []probe.Check{probe.CheckTrust}},
 		{"Let's Encrypt", "preset: letsencrypt-staging", "", RootsPreset, []probe.Check{probe.CheckProfile, probe.CheckTrust}},
 		{"Let's Encrypt, untrusted", "preset: letsencrypt-staging, issuer_roots: none", "", RootsNone, []probe.Check{probe.CheckProfile}},
+		{"production, untrusted", "preset: letsencrypt, issuer_roots: none", "", RootsNone, []probe.Check{probe.CheckProfile, probe.CheckSCTs}},
 		{"another staging", "preset: google-test", "", RootsNone, []probe.Check{probe.CheckProfile}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

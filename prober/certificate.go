@@ -26,6 +26,7 @@ func (r *run) inspect(chain []*x509.Certificate, key crypto.PublicKey, names []s
 		Roots:       target.Issuers(),
 		Lint:        issue.Lint,
 	})
+	r.lookIntoSCTs(f, chain)
 	r.facts.Certificate = f
 	if detail := conformance.Failures(f.Checks); detail != "" {
 		broken := r.broken(objectCertificate, "%s", detail)

@@ -42,7 +42,7 @@ func TestChecksOfConfiguration(t *testing.T) {
 	}{
 		{"private", func(*Request) {}, nil, ""},
 		{"linted", func(r *Request) { r.Pair.Module.Issue.Lint = true }, []probe.Check{probe.CheckLint}, ""},
-		{"public", func(r *Request) { r.Pair.Target.Preset = "google" }, []probe.Check{probe.CheckProfile}, ""},
+		{"public", func(r *Request) { r.Pair.Target.Preset, r.Pair.Target.Environment = "google-test", config.Staging }, []probe.Check{probe.CheckProfile}, ""},
 		{"trusting others", func(r *Request) { r.Pair.Target.IssuerRoots = config.RootsSystem }, []probe.Check{probe.CheckTrust}, probe.CheckTrust},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

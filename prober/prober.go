@@ -9,6 +9,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/ct"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
@@ -33,6 +34,8 @@ type Request struct {
 	Lookup func(ctx context.Context, c probe.Challenge) []probe.Lookup
 	// Progress, if not nil, is told of each step as it begins. It must not block.
 	Progress func(probe.StepName)
+	// Logs are what the SCTs in a certificate are verified with; nil: nobody looks at them.
+	Logs *ct.Logs
 }
 
 // probers are the code behind each kind of probe.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
 	"github.com/acme-exporter/acme_exporter/internal/budget"
+	"github.com/acme-exporter/acme_exporter/internal/ct"
 )
 
 // checkedFiles is what `check config --output json` prints.
@@ -68,7 +70,7 @@ func CheckConfig(ctx context.Context, c Common, o CheckOptions) error {
 		}
 		if cfg != nil {
 			one.Targets, one.Pairs = len(cfg.Targets), len(cfg.Pairs())
-			for _, w := range cfg.Warnings() {
+			for _, w := range warnings(cfg, time.Now()) {
 				one.Warnings = append(one.Warnings, mistakes(w)...)
 			}
 		}
@@ -121,11 +123,23 @@ func (c Common) printChecked(f checkedFile) error {
 	return nil
 }
 
+// warnings are what can be kept, and should not be.
+func warnings(cfg *config.Config, now time.Time) []*config.Error {
+	list := cfg.Warnings()
+	if logs, err := ct.Load(cfg); err == nil {
+		list = append(list, logs.Warnings(cfg, now)...)
+	}
+	return list
+}
+
 // loadFile loads a file and plans what it will spend. What cannot be kept is a
 // mistake like others; configuration and plan are there then all the same.
 func loadFile(file string) (*config.Config, *budget.Plan, error) {
 	cfg, err := config.Load(file)
 	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := ct.Load(cfg); err != nil {
 		return nil, nil, err
 	}
 	plan := budget.NewPlan(cfg)

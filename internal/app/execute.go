@@ -13,6 +13,7 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/budget"
 	"github.com/acme-exporter/acme_exporter/internal/challenge"
 	"github.com/acme-exporter/acme_exporter/internal/controls"
+	"github.com/acme-exporter/acme_exporter/internal/ct"
 	"github.com/acme-exporter/acme_exporter/internal/dnsclient"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/publish"
@@ -42,6 +43,7 @@ type inForce struct {
 	transports transports
 	records    *publish.Publisher
 	controls   *controls.Asker
+	logs       *ct.Logs
 }
 
 // transports has one for each pair and configuration of it, so that runs of a
@@ -56,11 +58,16 @@ type transportKey struct {
 // prepare makes what the runs of cfg need, with a transport for every pair; it
 // opens nothing.
 func (e *executor) prepare(cfg *config.Config) (inForce, error) {
+	logs, err := ct.Load(cfg)
+	if err != nil {
+		return inForce{}, err
+	}
 	made := inForce{
 		config:     cfg,
 		transports: transports{},
 		records:    publish.New(cfg.Responders, &dnsclient.Client{Resolvers: cfg.Resolvers}),
 		controls:   controls.New(controls.Options{Config: cfg, UserAgent: ourselves()}),
+		logs:       logs,
 	}
 	for _, pair := range cfg.Pairs() {
 		t, err := e.newTransport(pair)
@@ -195,6 +202,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Lookup:     f.lookup(job.Pair.Target),
 		Responders: f.config.Responders,
 		Records:    f.records,
+		Logs:       f.logs,
 		Progress:   progress,
 	})
 }

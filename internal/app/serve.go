@@ -263,6 +263,9 @@ func (e *exporter) apply(cfg *config.Config) error {
 	}
 	change.Commit()
 	e.executor.swap(made)
+	for _, w := range made.logs.Warnings(cfg, time.Now()) {
+		e.logger.Warn("The list of CT logs is too old", "err", w)
+	}
 	if err := e.executor.book.Apply(time.Now(), cfg.Pairs()); err != nil {
 		e.logger.Warn("Names of pools that are gone stay in the store", "err", err)
 	}

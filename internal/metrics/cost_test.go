@@ -82,7 +82,7 @@ func observeWorst(m *Metrics, name probe.Pair) {
 func thorough(t *testing.T) (config.Pair, *probe.Result) {
 	t.Helper()
 	c, err := config.Parse("acme.yml", []byte(`
-targets: {corp: {preset: letsencrypt-staging, account: {agree_to_terms: true}, probes: {issue_dns: 1h}}}
+targets: {corp: {preset: letsencrypt, account: {agree_to_terms: true}, probes: {issue_dns: 1h}}}
 responders: {dns: {zones: [acme-probe.net], nameserver: ns.acme-probe.net}}
 modules: {issue_dns: {prober: issue, issue: {challenge: dns-01, lint: true}}}
 `))
@@ -92,7 +92,7 @@ modules: {issue_dns: {prober: issue, issue: {challenge: dns-01, lint: true}}}
 	p, _ := c.Pair(issuing)
 	p.Hash = "1"
 	r := issuance(issuing, "1", start)
-	r.Certificate.Checks, r.Certificate.Lints = nil, &probe.Lints{}
+	r.Certificate.Checks, r.Certificate.Lints, r.Certificate.Transparency = nil, &probe.Lints{}, &probe.Transparency{}
 	for _, check := range probe.Checks() {
 		r.Certificate.Checks = append(r.Certificate.Checks, probe.CheckResult{Check: check, Passed: true})
 	}
@@ -100,10 +100,13 @@ modules: {issue_dns: {prober: issue, issue: {challenge: dns-01, lint: true}}}
 }
 
 func TestSeriesOfAnIssuingPair(t *testing.T) {
+	// Only of production are SCTs verified.
+	limits, over := levels("corp", 3), outage().past()
+	limits.Environment, over.states[0].Environment, over.latest["corp"].Environment = "production", "production", "production"
 	m, reg := newMetricsOf(t, Options{
 		Histograms: Classic,
-		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
-		Incidents:  outage().past(),
+		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{limits}},
+		Incidents:  over,
 	})
 	pairOfAll, run := thorough(t)
 	m.Apply([]config.Pair{pairOfAll})

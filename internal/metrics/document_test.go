@@ -48,7 +48,7 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 	})
 	m.Apply([]config.Pair{configured(issuing, "1")})
 	issued := issuance(issuing, "1", start)
-	issued.Certificate.Lints = &probe.Lints{}
+	issued.Certificate.Lints, issued.Certificate.Transparency = &probe.Lints{}, &probe.Transparency{}
 	m.Observe(issued)
 	changed := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)
 	changed.Directory.TermsOfService = "other"

@@ -135,6 +135,7 @@ type certificateFamilies struct {
 	checkPassed *prometheus.GaugeVec
 	checkFailed *prometheus.CounterVec
 	warnings    *prometheus.GaugeVec
+	scts        *prometheus.GaugeVec
 }
 
 func declareCertificates(d *declarer) certificateFamilies {
@@ -144,13 +145,15 @@ func declareCertificates(d *declarer) certificateFamilies {
 		notAfter: d.gauge(ofPair, "acme_certificate_not_after_timestamp_seconds",
 			"End of the validity of the last certificate that was issued."),
 		checkPassed: d.gauge(ofPair, "acme_certificate_check_passed",
-			"Whether the last certificate that was issued passed the check (key, names, validity, order, signatures, profile, serial, key_usage, extensions, trust, lint): 1 or 0. A check that was not made has no series.",
+			"Whether the last certificate that was issued passed the check (key, names, validity, order, signatures, profile, serial, key_usage, extensions, trust, lint, scts): 1 or 0. A check that was not made has no series.",
 			"check"),
 		checkFailed: d.counter(ofPair, "acme_certificate_check_failures_total",
 			"Certificates that failed the check. It goes on after a restart.",
 			"check"),
 		warnings: d.gauge(ofPair, "acme_certificate_lint_warnings",
 			"Warnings of zlint about the last certificate that was issued, where the module says `lint: true`."),
+		scts: d.gauge(ofPair, "acme_certificate_scts",
+			"Signed certificate timestamps (RFC 6962) embedded in the last certificate that was issued. Absent where none are expected, as of a private CA, and where they cannot be read."),
 	}
 }
 

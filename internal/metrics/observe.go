@@ -102,6 +102,10 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 		for _, check := range c.Checks {
 			m.f.issued.checkPassed.WithLabelValues(p.labels(string(check.Check))...).Set(truth(check.Passed))
 		}
+		m.f.issued.scts.DeletePartialMatch(p.match())
+		if t := c.Transparency; t != nil && !t.Unreadable {
+			m.f.issued.scts.WithLabelValues(p.labels()...).Set(float64(t.Count))
+		}
 		m.f.issued.warnings.DeletePartialMatch(p.match())
 		if c.Lints != nil {
 			m.f.issued.warnings.WithLabelValues(p.labels()...).Set(float64(c.Lints.WarningCount))

@@ -69,7 +69,7 @@ func (m *Metrics) removePair(p *pair) { m.declared.remove(ofPair, p.match()) }
 func (m *Metrics) resetGauges(p *pair) {
 	for _, g := range []*prometheus.GaugeVec{
 		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
-		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings,
+		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings, m.f.issued.scts,
 	} {
 		g.DeletePartialMatch(p.match())
 	}

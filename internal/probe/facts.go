@@ -101,6 +101,8 @@ type Certificate struct {
 	Chain     int           `json:"chain"` // number of certificates, the leaf included
 	Checks    []CheckResult `json:"checks"`
 	Lints     *Lints        `json:"lints,omitempty"` // nil: none were run
+	// Transparency is nil where no SCTs are expected and there are none.
+	Transparency *Transparency `json:"transparency,omitempty"`
 }
 
 // Lints is what zlint found in a certificate. Of either kind the first 20 names are
@@ -135,7 +137,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckKey, CheckNames, CheckValidity, CheckOrder, CheckSignatures,
-		CheckProfile, CheckSerial, CheckKeyUsage, CheckExtensions, CheckTrust, CheckLint,
+		CheckProfile, CheckSerial, CheckKeyUsage, CheckExtensions, CheckTrust, CheckLint, CheckSCTs,
 	}
 }
 

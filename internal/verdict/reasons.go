@@ -72,6 +72,7 @@ const (
 	CertificateExtensions probe.Reason = "certificate_extensions"
 	CertificateTrust      probe.Reason = "certificate_trust"
 	CertificateLint       probe.Reason = "certificate_lint"
+	CertificateSCTs       probe.Reason = "certificate_scts"
 	CertificateUnreadable probe.Reason = "certificate_unreadable"
 
 	// The validation failed.

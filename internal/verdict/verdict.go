@@ -178,6 +178,7 @@ var checks = map[probe.Check]probe.Reason{
 	probe.CheckExtensions: CertificateExtensions,
 	probe.CheckTrust:      CertificateTrust,
 	probe.CheckLint:       CertificateLint,
+	probe.CheckSCTs:       CertificateSCTs,
 }
 
 // judgeObject looks into the problem document that the object carries. Its

@@ -119,6 +119,7 @@ func TestKinds(t *testing.T) {
 		"extensions":     {certificate(probe.CheckResult{Check: probe.CheckExtensions}), failure(probe.StepCertificate, verdict.CertificateExtensions, probe.FaultCA)},
 		"trust":          {certificate(probe.CheckResult{Check: probe.CheckTrust}), failure(probe.StepCertificate, verdict.CertificateTrust, probe.FaultCA)},
 		"lint":           {certificate(probe.CheckResult{Check: probe.CheckLint}), failure(probe.StepCertificate, verdict.CertificateLint, probe.FaultCA)},
+		"SCTs":           {certificate(probe.CheckResult{Check: probe.CheckSCTs}), failure(probe.StepCertificate, verdict.CertificateSCTs, probe.FaultCA)},
 		"no failed one":  {certificate(probe.CheckResult{Check: probe.CheckKey, Passed: true}), failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},
 		"unknown check":  {certificate(probe.CheckResult{Check: "beauty"}), failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},
 		"no certificate": {unreadable, failure(probe.StepCertificate, verdict.CertificateUnreadable, probe.FaultCA)},

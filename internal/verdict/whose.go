@@ -65,6 +65,8 @@ func (e *evidence) whose(reason probe.Reason) probe.Fault {
 		return probe.FaultCA
 	case reason == CertificateValidity && e.skewed():
 		return probe.FaultLocal
+	case reason == CertificateSCTs && e.early() && e.skewed():
+		return probe.FaultLocal
 	}
 	return probe.FaultNone
 }
@@ -148,6 +150,13 @@ func (e *evidence) lookups() (found, missing bool) {
 		missing = missing || !l.Found && !l.Silent
 	}
 	return found, missing
+}
+
+// early reports whether an SCT is of a time that our clock has yet to come to.
+func (e *evidence) early() bool {
+	c := e.facts.Certificate
+	return c != nil && c.Transparency != nil &&
+		slices.ContainsFunc(c.Transparency.SCTs, func(s probe.SCT) bool { return s.Status == probe.SCTFuture })
 }
 
 // skewed reports whether our clock is off by the CA's, which all answers of the run

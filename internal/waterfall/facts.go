@@ -37,6 +37,9 @@ func facts(r *probe.Result) []Fact {
 	}
 	if c := r.Certificate; c != nil {
 		add(Fact{Label: "certificate", Value: certificate(c)})
+		if t := c.Transparency; t != nil {
+			add(Fact{Label: "transparency", Value: transparency(t), Bad: t.Unreadable || t.Policy == probe.PolicyMissed})
+		}
 		for _, check := range c.Checks {
 			if !check.Passed {
 				add(Fact{Label: "check failed", Value: string(check.Check) + ": " + check.Detail, Bad: true})
@@ -137,6 +140,25 @@ func certificate(c *probe.Certificate) string {
 	days := c.NotAfter.Sub(c.NotBefore).Hours() / 24
 	return fmt.Sprintf("%s to %s (%.0f days), by %s, chain of %d, serial %s, for %s; %d of %d checks passed",
 		day(c.NotBefore), day(c.NotAfter), days, c.Issuer, c.Chain, c.Serial, strings.Join(c.Names, ", "), passed, len(c.Checks))
+}
+
+// transparency says in one line what the SCTs come to.
+func transparency(t *probe.Transparency) string {
+	if t.Unreadable {
+		return t.Detail
+	}
+	s := count(t.Count, "SCT")
+	if t.Policy != "" {
+		s += fmt.Sprintf(" of %s, Chrome's policy %s", count(len(t.Operators), "operator"), policies[t.Policy])
+	}
+	if t.Detail != "" {
+		s += ": " + t.Detail
+	}
+	return s
+}
+
+var policies = map[probe.PolicyState]string{
+	probe.PolicyMet: "met", probe.PolicyMissed: "not met", probe.PolicyUnknown: "not known to be met",
 }
 
 // trigger says in words why a run happened.

@@ -113,6 +113,7 @@ func issued() *probe.Result {
 	for _, c := range probe.Checks() {
 		r.Certificate.Checks = append(r.Certificate.Checks, probe.CheckResult{Check: c, Passed: true})
 	}
+	r.Certificate.Transparency = &probe.Transparency{Count: 2, Operators: []string{"A", "B"}, Policy: probe.PolicyMet}
 	r.FollowUps = []probe.FollowUp{{Kind: probe.FollowUpDeactivateAuthz, URL: "https://ca.example/acme/authz/1"}}
 	return r
 }
@@ -346,5 +347,35 @@ func TestVisitsOfSeveralNames(t *testing.T) {
 	const want = "3 requests from 2 networks, 1 over ip4, 2 over ip6; 2 got the challenge's answer"
 	if got := visits(r); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestTransparency holds what a line says of SCTs.
+func TestTransparency(t *testing.T) {
+	for _, tt := range []struct {
+		seen probe.Transparency
+		want string
+		bad  bool
+	}{
+		{probe.Transparency{Count: 2}, "2 SCTs", false},
+		{probe.Transparency{Count: 2, Operators: []string{"A", "B"}, Policy: probe.PolicyMet}, "2 SCTs of 2 operators, Chrome's policy met", false},
+		{
+			probe.Transparency{Count: 1, Operators: []string{"A"}, Policy: probe.PolicyMissed, Detail: "SCTs of 1 logs count, and 2 are needed"},
+			"1 SCT of 1 operator, Chrome's policy not met: SCTs of 1 logs count, and 2 are needed", true,
+		},
+		{
+			probe.Transparency{Count: 1, Policy: probe.PolicyUnknown, Detail: "the list of logs is of 2026-08-23, more than 70 days old"},
+			"1 SCT of 0 operators, Chrome's policy not known to be met: the list of logs is of 2026-08-23, more than 70 days old", false,
+		},
+		{probe.Transparency{Unreadable: true, Detail: "the SCTs cannot be read: the list is empty"}, "the SCTs cannot be read: the list is empty", true},
+	} {
+		r := &probe.Result{Facts: probe.Facts{Certificate: &probe.Certificate{Transparency: &tt.seen}}}
+		i := slices.IndexFunc(facts(r), func(f Fact) bool { return f.Label == "transparency" })
+		if i < 0 {
+			t.Fatalf("%s: no line", tt.want)
+		}
+		if f := facts(r)[i]; f.Value != tt.want || f.Bad != tt.bad {
+			t.Errorf("%+v, want %q", f, tt.want)
+		}
 	}
 }
