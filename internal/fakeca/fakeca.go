@@ -67,6 +67,8 @@ type Options struct {
 	Terms string
 	// Profiles is meta.profiles: names and what they are.
 	Profiles map[string]string
+	// RenewalInfo offers renewalInfo (RFC 9773), for what Renew was told of.
+	RenewalInfo bool
 }
 
 // Request is one request as the CA met it.
@@ -102,6 +104,7 @@ type CA struct {
 	authzs   []*authz
 	orders   []*order
 	issued   map[string]bool // serial → revoked
+	renewals map[string]renewal
 	faults   []*armed
 	secrets  []string
 	requests []Request
@@ -143,10 +146,11 @@ func New(t testing.TB, o Options) *CA {
 		kids:     map[string]*account{},
 		bound:    map[string]bool{},
 		issued:   map[string]bool{},
+		renewals: map[string]renewal{},
 	}
 	for _, call := range []probe.CallName{
 		probe.CallDirectory, probe.CallNewNonce, probe.CallNewAccount,
-		probe.CallNewOrder, probe.CallRevokeCert, probe.CallKeyChange,
+		probe.CallNewOrder, probe.CallRevokeCert, probe.CallKeyChange, probe.CallRenewalInfo,
 	} {
 		ca.fixed[call] = ca.path(route{call: call})
 	}

@@ -43,6 +43,8 @@ func (ca *CA) process(r *http.Request, q request) *answer {
 			return &answer{status: http.StatusNoContent, header: http.Header{}, nonce: true}
 		}
 		return notAllowed("GET, HEAD")
+	case probe.CallRenewalInfo:
+		return ca.renewalInfo(r)
 	}
 	if r.Method != http.MethodPost {
 		return notAllowed("POST")
@@ -124,7 +126,7 @@ func (ca *CA) directory() map[string]any {
 	if len(ca.options.Profiles) > 0 {
 		meta["profiles"] = ca.options.Profiles
 	}
-	return map[string]any{
+	directory := map[string]any{
 		"newNonce":   ca.url(ca.fixed[probe.CallNewNonce]),
 		"newAccount": ca.url(ca.fixed[probe.CallNewAccount]),
 		"newOrder":   ca.url(ca.fixed[probe.CallNewOrder]),
@@ -132,6 +134,10 @@ func (ca *CA) directory() map[string]any {
 		"keyChange":  ca.url(ca.fixed[probe.CallKeyChange]),
 		"meta":       meta,
 	}
+	if ca.options.RenewalInfo {
+		directory["renewalInfo"] = ca.url(ca.fixed[probe.CallRenewalInfo])
+	}
+	return directory
 }
 
 // revoke is RFC 8555 §7.6.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"path"
 	"strconv"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -55,6 +56,9 @@ func (ca *CA) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ca.mu.Lock()
 	target := ca.paths[r.URL.Path]
+	if under := ca.paths[path.Dir(r.URL.Path)]; under.call == probe.CallRenewalInfo {
+		target = under // RFC 9773 §4.1: the last element says which certificate
+	}
 	call := target.call
 	switch {
 	case call == "":
