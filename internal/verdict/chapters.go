@@ -12,6 +12,7 @@ var (
 	ca          = []probe.Fault{probe.FaultCA}
 	client      = []probe.Fault{probe.FaultClient}
 	unknown     = []probe.Fault{probe.FaultUnknown}
+	caOrLocal   = []probe.Fault{probe.FaultCA, probe.FaultLocal}
 	unknownOrCA = []probe.Fault{probe.FaultUnknown, probe.FaultCA}
 	// Controls tell which.
 	byControls     = []probe.Fault{probe.FaultUnknown, probe.FaultUnreachable, probe.FaultLocal}
@@ -51,6 +52,10 @@ var chapters = []chapter{
 			"The authorization has no challenge of the module's type, or the directory lacks an optional endpoint or profile that the module needs.",
 			"Nobody's: no CA has to offer it.",
 			"Choose another challenge or module for this target."),
+		skip(NotApplicable, "there is nothing to look at",
+			"The certificate names no revocation list, no OCSP responder or no URL of its issuer's certificate; or none has been issued yet.",
+			"Nobody's: no CA has to have all of them. Let's Encrypt ended OCSP in 2025.",
+			"Nothing until the first certificate is issued. If the CA has none of it, remove the module from the target."),
 	}},
 	{"Our own side", "", []ReasonDoc{
 		failure(Configuration, client, "the configuration or the account makes this run impossible",
@@ -67,6 +72,7 @@ var chapters = []chapter{
 	{"Reached, and no whole answer", "The connection stood. If the same host has answered another call of the same run, the path to it works and the fault is the CA's; if not, controls are asked as above.", answering},
 	{"Answered, and wrongly", "", wrong},
 	{"The certificate is not what was asked for", "Issuing a wrong certificate is the CA's fault whatever the reason. None of these may ever be ignored: a certificate for another key or other names is a misissuance.", certificates},
+	{"Beside the API, and not as it has to be", "Revocation lists, OCSP answers, issuers' certificates and test sites were fetched, and something is wrong with them. Where they could not be fetched, the reasons are those of above.", besides},
 	{"The validation failed", "The CA says that its validators met an obstacle. That can be our responder, the zone, a firewall, or the CA's own resolvers and network; so others are asked. Validators came to our responders and got what the challenge needs: the CA's. They came and got something else: `local`. Nobody came, and [resolvers](configuration.md#resolvers) find our record where the CA says that DNS failed: the CA's; they do not find it: `client`. Else it is the CA's if another CA has validated names at the same responders within ten minutes, and unknown if none has. That only some of the CA's perspectives failed (`secondary validation`) proves nothing by itself. The visits and what resolvers said are recorded with the run. Where a record is elsewhere nobody comes to us, and there are no visits.", validations},
 	{"It did not come to an end", "Every call was answered, and the run's time was over before the object was done.", endings},
 	{"The client's, by the CA's word", "These problems are never the CA's.", clients},
@@ -146,7 +152,7 @@ var answering = []ReasonDoc{
 		"The CA's if the same host answered other calls of the run.",
 		"Look at the message in the run."),
 	failure(TooLarge, ca, "the answer is too large",
-		"Headers or an unpacked body beyond what any ACME answer needs (1 MiB).",
+		"Headers or an unpacked body beyond what any ACME answer needs (1 MiB); of a revocation list, more than 64 MiB.",
 		"The CA's.",
 		"Fetch the URL by hand and look at what it is."),
 }

@@ -121,7 +121,8 @@ func randomFacts(r *rand.Rand) *probe.Facts {
 		f.Failure = &probe.Failure{
 			Step: pick(r, append(probe.Steps(), "", "other")...),
 			Kind: pick(r, probe.FailureCall, probe.FailureObject, probe.FailureProtocol, probe.FailureCertificate, probe.FailureTimeout,
-				probe.FailureCanceled, probe.FailureUnsupported, probe.FailureClient, probe.FailureLocal, "", "other"),
+				probe.FailureCanceled, probe.FailureUnsupported, probe.FailureClient, probe.FailureLocal, probe.FailureFlaw, probe.FailureNotApplicable, "", "other"),
+			Flaw:    pick(r, append(probe.Flaws(), "", "other")...),
 			Call:    r.IntN(7) - 2,
 			Object:  pick(r, "", "order", "challenge", "x\ny"),
 			Problem: randomProblem(r),

@@ -109,6 +109,10 @@ func (e *evidence) judge() finding {
 		return finding{reason: Budget}
 	case probe.FailureUnsupported:
 		return finding{reason: Unsupported}
+	case probe.FailureNotApplicable:
+		return finding{reason: NotApplicable}
+	case probe.FailureFlaw: // of what was answered; a site's certificate is seen whatever the status
+		return e.judgeFlaw()
 	}
 	// Did the call reach the CA, and who answered it? An object or a protocol
 	// error that hangs on a call without a good answer is that call's.
@@ -166,6 +170,14 @@ func (e *evidence) judgeCertificate() finding {
 	return finding{reason: CertificateUnreadable}
 }
 
+// judgeFlaw takes the flaw for the reason, which has the same name.
+func (e *evidence) judgeFlaw() finding {
+	if slices.Contains(probe.Flaws(), e.failure.Flaw) {
+		return finding{reason: probe.Reason(e.failure.Flaw)}
+	}
+	return finding{reason: Unclassified}
+}
+
 var checks = map[probe.Check]probe.Reason{
 	probe.CheckKey:        CertificateKey,
 	probe.CheckNames:      CertificateNames,
@@ -196,7 +208,7 @@ func (e *evidence) judgeObject() finding {
 		return finding{reason: ServerInternal}
 	case p.Status >= 500:
 		return finding{reason: HTTP5xx}
-	case p.Type == "unauthorized":
+	case p.Type == "unauthorized" && e.failure.Step != probe.StepFinalization:
 		return finding{reason: ValidationUnauthorized}
 	}
 	return judgeProblem(p.Type)

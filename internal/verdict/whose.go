@@ -52,18 +52,21 @@ func Repeat(v probe.Verdict, c Context) bool {
 	return rejecting[v.Reason] && c.Worked && c.Again != v.Reason
 }
 
+// timely are the reasons that something is not valid now, which our own clock says.
+var timely = []probe.Reason{CertificateValidity, CRLStale, OCSPStale}
+
 // whose asks those who can tell more than the answer does; FaultNone: the usual
 // one's.
 func (e *evidence) whose(reason probe.Reason) probe.Fault {
 	switch {
 	case unreached[reason]:
 		return e.byControls()
-	case validating[reason]:
+	case validating[reason] && e.failure.Step == probe.StepValidation:
 		return e.byValidation(reason)
 	case rejecting[reason] && e.context.Worked && e.context.Again == reason:
 		// One key may be unlucky; two are not, where many were right before.
 		return probe.FaultCA
-	case reason == CertificateValidity && e.skewed():
+	case slices.Contains(timely, reason) && e.skewed():
 		return probe.FaultLocal
 	case reason == CertificateSCTs && e.early() && e.skewed():
 		return probe.FaultLocal
