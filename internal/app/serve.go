@@ -85,6 +85,7 @@ type exporter struct {
 	runner     *runner.Runner
 	incidents  incidents
 	metrics    *metrics.Metrics
+	counts     *counts
 	ready      atomic.Bool
 	config     atomic.Pointer[config.Config] // in force
 
@@ -120,6 +121,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		return err
 	}
 	e.metrics = m
+	e.counts = newCounts(kept, common.Logger, m.RestoreFailedChecks)
 	if o.GracePeriod == 0 {
 		o.GracePeriod = -1 // which the runner takes for none; 0 is its default
 	}
@@ -131,7 +133,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Controls:    e.executor.askControls,
 		Store:       e.store,
 		Incidents:   e.incidents.judge,
-		Observers:   []runner.Observer{e.incidents, m, logObserver{common.Logger}},
+		Observers:   []runner.Observer{e.incidents, m, e.counts, logObserver{common.Logger}},
 		GracePeriod: o.GracePeriod,
 	})
 	handler := web.New(web.Options{
@@ -285,7 +287,7 @@ func (e *exporter) restore() error {
 	if e.store.damaged() != nil {
 		return nil
 	}
-	return errors.Join(e.incidents.Tracker.Restore(), e.runner.Restore())
+	return errors.Join(e.incidents.Tracker.Restore(), e.counts.restore(), e.runner.Restore())
 }
 
 // ledgerProblem says why nothing that is limited is allowed; nil: it is.

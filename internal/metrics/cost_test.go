@@ -46,10 +46,7 @@ func lines(t testing.TB, g prometheus.Gatherer) (pair, target int) {
 // runs fail for twenty reasons.
 func observeWorst(m *Metrics, name probe.Pair) {
 	r := issuance(name, "1", start)
-	for _, step := range probe.Steps() {
-		if slices.Contains([]probe.StepName{probe.StepCRL, probe.StepOCSP, probe.StepAIA, probe.StepSite}, step) {
-			continue // other probers'
-		}
+	for _, step := range slices.Concat(issuanceSteps, []probe.StepName{probe.StepAccount, probe.StepPublication, probe.StepDeactivation}) {
 		r.Steps = append(r.Steps, probe.Step{Name: step, OK: true, Duration: time.Second})
 	}
 	for _, call := range []probe.CallName{

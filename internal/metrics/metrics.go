@@ -139,6 +139,21 @@ func (m *Metrics) Restore(r *probe.Result) {
 	m.show(p, r)
 }
 
+// RestoreFailedChecks has the pair's counters of failed checks go on where they were
+// before the start. It must be called once for a pair, and before its first run.
+// Checks that the pair does not make any more stay absent.
+func (m *Metrics) RestoreFailedChecks(name probe.Pair, failed map[probe.Check]uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pairs[name]
+	if p == nil {
+		return
+	}
+	for _, check := range p.checks {
+		m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...).Add(float64(failed[check]))
+	}
+}
+
 // Schedule says when the pair's next run is due, zero: never, and whether a
 // tick has just been missed.
 func (m *Metrics) Schedule(name probe.Pair, next time.Time, missed bool) {

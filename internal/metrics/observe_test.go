@@ -298,6 +298,21 @@ func TestObserveChecks(t *testing.T) {
 	}
 }
 
+// Counters of failed checks go on where they were, of checks that are still made.
+func TestRestoreFailedChecks(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.RestoreFailedChecks(issuing, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckLint: 2})
+	m.RestoreFailedChecks(probe.Pair{Target: "gone", Module: "issue"}, map[probe.Check]uint64{probe.CheckKey: 7})
+	r := issuance(issuing, "1", start)
+	r.Certificate.Checks = []probe.CheckResult{{Check: probe.CheckKey}}
+	m.Observe(r)
+	got := values(t, reg, "acme_certificate_check_failures_total")
+	if got["acme_certificate_check_failures_total{check=key}"] != 4 || got["acme_certificate_check_failures_total{check=names}"] != 0 || len(got) != 8 {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestObserveLints(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	linted := configured(issuing, "1")

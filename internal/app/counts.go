@@ -1,0 +1,125 @@
+package app
+
+import (
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/state"
+)
+
+// bucketFailedChecks has, for each pair that had a certificate fail a check, how many.
+const bucketFailedChecks = "failed_checks"
+
+// failedChecks is how many certificates of a pair failed each check, ever. It is
+// also the stored form.
+type failedChecks struct {
+	probe.Pair
+	Environment string                 `json:"environment"`
+	Failed      map[probe.Check]uint64 `json:"failed"`
+}
+
+// counts keeps over restarts how many certificates failed a check: that is rare, and
+// must not be lost because the process ends before the next scrape. It is an observer,
+// and comes after the metrics, which have counted what it stores.
+type counts struct {
+	store  *store
+	logger *slog.Logger
+	// show has a pair's counters start with what is kept of it.
+	show func(p probe.Pair, failed map[probe.Check]uint64)
+
+	mu           sync.Mutex                   // guards the fields below
+	environments map[probe.Pair]string        // of the configured pairs
+	kept         map[probe.Pair]*failedChecks // of pairs that had a failure
+	shown        map[probe.Pair]bool          // those whose counters say what is kept
+}
+
+func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64)) *counts {
+	return &counts{store: s, logger: logger, show: show, kept: make(map[probe.Pair]*failedChecks), shown: make(map[probe.Pair]bool)}
+}
+
+// restore reads what the store has. It must be called before the pairs are applied
+// that it is about.
+func (c *counts) restore() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.store.All(bucketFailedChecks, func(key string, value []byte) error {
+		f := new(failedChecks)
+		if err := json.Unmarshal(value, f); err != nil || f.Pair.String() != key || f.Failed == nil {
+			c.logger.Error("A stored count of failed checks is not readable, and left alone", "key", key, "err", err)
+			return nil
+		}
+		if c.kept[f.Pair] == nil {
+			c.kept[f.Pair] = f
+		}
+		return nil
+	})
+}
+
+// Apply implements runner.Configured: new pairs go on where they were before the
+// start. What is kept of removed ones is forgotten, as their series are; one whose
+// environment has changed is a new one.
+func (c *counts) Apply(pairs []config.Pair) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.environments = make(map[probe.Pair]string, len(pairs))
+	for _, p := range pairs {
+		c.environments[p.Pair] = string(p.Target.Environment)
+	}
+	var gone []state.Change
+	for p, f := range c.kept {
+		environment, configured := c.environments[p]
+		switch {
+		case !configured || environment != f.Environment:
+			delete(c.kept, p)
+			delete(c.shown, p)
+			gone = append(gone, state.Change{Bucket: bucketFailedChecks, Key: p.String()})
+		case !c.shown[p]:
+			c.show(p, f.Failed)
+			c.shown[p] = true
+		}
+	}
+	c.commit(gone...)
+}
+
+// Observe implements runner.Observer.
+func (c *counts) Observe(r *probe.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	environment, configured := c.environments[r.Pair]
+	if r.Certificate == nil || r.FollowUp != "" || !configured {
+		return
+	}
+	changed := false
+	for _, check := range r.Certificate.Checks {
+		if check.Passed {
+			continue
+		}
+		if c.kept[r.Pair] == nil {
+			c.kept[r.Pair] = &failedChecks{Pair: r.Pair, Environment: environment, Failed: make(map[probe.Check]uint64)}
+			c.shown[r.Pair] = true
+		}
+		c.kept[r.Pair].Failed[check.Check]++
+		changed = true
+	}
+	if changed {
+		c.commit(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: c.kept[r.Pair]})
+	}
+}
+
+// Restore implements runner.Observer: what a Result of before the start failed is
+// counted already.
+func (c *counts) Restore(*probe.Result) {}
+
+// Schedule implements runner.Observer.
+func (c *counts) Schedule(probe.Pair, time.Time, bool) {}
+
+// commit stores the changes, or says that they will be lost with the process.
+func (c *counts) commit(changes ...state.Change) {
+	if err := c.store.Commit(changes...); err != nil {
+		c.logger.Error("Counts of failed checks are not stored", "err", err)
+	}
+}
