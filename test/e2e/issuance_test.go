@@ -66,6 +66,10 @@ func checkNames(t *testing.T, r *probe.Result) {
 	}
 }
 
+// checksOfPrivateCA is how many checks a certificate undergoes of a CA of which
+// nothing is known.
+const checksOfPrivateCA = 8
+
 // checkSteps holds that the run went through a whole issuance, and succeeded.
 func checkSteps(t *testing.T, r *probe.Result) {
 	t.Helper()
@@ -89,8 +93,8 @@ func checkSteps(t *testing.T, r *probe.Result) {
 			t.Errorf("the certificate's %s: %s", check.Check, check.Detail)
 		}
 	}
-	if len(r.Certificate.Checks) != len(probe.Checks()) {
-		t.Errorf("checks %+v, want all of %v", r.Certificate.Checks, probe.Checks())
+	if len(r.Certificate.Checks) != checksOfPrivateCA {
+		t.Errorf("checks %+v, want %d of %v", r.Certificate.Checks, checksOfPrivateCA, probe.Checks())
 	}
 	if len(r.Visits) == 0 {
 		t.Error("no validator was seen at the responder")
