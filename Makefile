@@ -24,6 +24,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/acme_exporter/tools
 pin = $(shell cat tools/$(1)/go.mod tools/$(1)/go.sum | cksum | cut -d' ' -f1)
 STEP_CA := $(CACHE)/step-ca-$(call pin,step-ca)/step-ca
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(call pin,golangci-lint)/golangci-lint
+AXE_CORE := $(CACHE)/axe-core-$(shell cat tools/axe-core/*.json | cksum | cut -d' ' -f1)/node_modules/axe-core/axe.min.js
 
 .PHONY: build
 build: ## bin/acme_exporter, static
@@ -47,19 +48,22 @@ test-demo: ## the demo
 	@cd examples/demo && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-e2e
-test-e2e: deps $(STEP_CA) ## end to end, with real CAs and a container image
-	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 ./...
+test-e2e: deps $(AXE_CORE) $(STEP_CA) ## end to end, with real CAs, a browser and a container image
+	@rm -rf bin/artifacts && mkdir -p bin/artifacts
+	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 -artifacts -outputdir=$(CURDIR)/bin/artifacts ./...
 
 # What the tests need from Debian: each package with a file of its own.
 PACKAGES := \
 	bind9:/usr/sbin/named \
 	buildah:/usr/bin/buildah \
 	caddy:/usr/bin/caddy \
+	chromium:/usr/bin/chromium \
 	haproxy:/usr/sbin/haproxy \
 	iproute2:/usr/sbin/ip \
 	knot:/usr/sbin/knotd \
 	libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so \
 	nginx-light:/usr/sbin/nginx \
+	npm:/usr/bin/npm \
 	unbound:/usr/sbin/unbound
 
 .PHONY: deps
@@ -112,6 +116,16 @@ tool-step-ca: $(STEP_CA)
 $(STEP_CA):
 	@echo 'building step-ca, once' >&2
 	@cd tools/step-ca && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -o $@ github.com/smallstep/certificates/cmd/step-ca
+
+.PHONY: tool-axe-core
+tool-axe-core: $(AXE_CORE)
+	@echo $(AXE_CORE)
+
+$(AXE_CORE):
+	@echo 'fetching axe-core, once' >&2
+	@directory=$(@:/node_modules/axe-core/axe.min.js=) && mkdir -p $$directory && \
+		cp tools/axe-core/*.json $$directory && cd $$directory && \
+		npm ci --silent --ignore-scripts --no-audit --no-fund
 
 $(GOLANGCI_LINT):
 	@echo 'building golangci-lint, once' >&2

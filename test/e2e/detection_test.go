@@ -38,6 +38,19 @@ modules:
   issue: {timeout: 20s, issue: {challenge: dns-01}}
 `
 
+// watch returns a CA and an exporter that is to watch it.
+func watch(t *testing.T) (*parts.Pebble, *parts.Exporter) {
+	t.Helper()
+	ports := parts.NewPorts(t)
+	pebble := parts.StartPebble(t, ports, smooth...)
+	exporter := parts.NewExporter(t, ports, pebble.CA)
+	control, err := url.Parse(pebble.ControlURL())
+	must(t, err)
+	control.Host = "localhost:" + control.Port() // any other host than the CA's
+	exporter.Configure(fmt.Sprintf(watched, pebble.DirectoryURL, pebble.RootFile, ports.DNS, control))
+	return pebble, exporter
+}
+
 // TestDetection holds that each outage makes the target down, for the right
 // reason, in the time that docs/detection.md has, and that it is up again after it.
 func TestDetection(t *testing.T) {
@@ -60,13 +73,7 @@ func TestDetection(t *testing.T) {
 	} {
 		t.Run(tt.mode, func(t *testing.T) {
 			t.Parallel()
-			ports := parts.NewPorts(t)
-			pebble := parts.StartPebble(t, ports, smooth...)
-			exporter := parts.NewExporter(t, ports, pebble.CA)
-			control, err := url.Parse(pebble.ControlURL())
-			must(t, err)
-			control.Host = "localhost:" + control.Port() // any other host than the CA's
-			exporter.Configure(fmt.Sprintf(watched, pebble.DirectoryURL, pebble.RootFile, ports.DNS, control))
+			pebble, exporter := watch(t)
 			exporter.Serve()
 			state := func(name string) bool { return exporter.Metrics().Sum("acme_target_state", "state", name) == 1 }
 			succeeded := func(module string) float64 {
