@@ -67,6 +67,9 @@ func probeIssue(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	if r.Issued != nil {
+		r.Issued.Keep(chain)
+	}
 	return r.step(probe.StepCertificate, "", func() error {
 		return r.inspect(chain, key.Public(), o.names)
 	})

@@ -29,6 +29,7 @@ type Request struct {
 	Responders config.Responders
 	Records    Records // used where a record is elsewhere; nil: nowhere
 	Budget     Budget  // of what the CA limits; nil: it limits nothing
+	Issued     Issued  // what the target has issued; nil: nobody remembers
 	// Lookup asks the world for what validators have to find, after they have not;
 	// nil: nobody is asked.
 	Lookup func(ctx context.Context, c probe.Challenge) []probe.Lookup
@@ -46,6 +47,10 @@ var probers = map[probe.Prober]prober{
 	probe.ProberOrder:     probeOrder,
 	probe.ProberValidate:  probeValidate,
 	probe.ProberIssue:     probeIssue,
+	probe.ProberCRL:       probeCRL,
+	probe.ProberOCSP:      probeOCSP,
+	probe.ProberAIA:       probeAIA,
+	probe.ProberSite:      probeSite,
 }
 
 // followUps are the code behind each kind of follow-up.

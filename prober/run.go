@@ -29,6 +29,8 @@ type run struct {
 	// pooled says that the directory's answer brought a nonce, which the client keeps.
 	pooled   bool
 	spending spending
+	// located says that the directory was read to learn where it lives.
+	located bool
 }
 
 // newRun returns a run that has not begun.

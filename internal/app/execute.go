@@ -30,6 +30,7 @@ type executor struct {
 	accounts   *state.Accounts
 	responders *challenge.Set
 	book       *budget.Book         // of what the CAs limit
+	issued     *lastIssued          // nil: nobody remembers
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
 	mu      sync.Mutex // guards the field below
@@ -154,6 +155,14 @@ func (e *executor) now(pair config.Pair) (f inForce, t *acmehttp.Transport, rele
 	return f, t, t.Close, nil
 }
 
+// issuedBy is what is remembered of a target's certificates.
+func (e *executor) issuedBy(target string) prober.Issued {
+	if e.issued == nil {
+		return nil
+	}
+	return e.issued.of(target)
+}
+
 // lookup asks the world for what a target's validators have to find; nil: nobody
 // of those that we may ask sees it.
 func (f *inForce) lookup(t *config.Target) func(context.Context, probe.Challenge) []probe.Lookup {
@@ -200,6 +209,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		FollowUps:  job.FollowUps,
 		Budget:     e.book.Purse(job.Pair, job.Trigger == probe.TriggerConfirm),
 		Lookup:     f.lookup(job.Pair.Target),
+		Issued:     e.issuedBy(job.Pair.Pair.Target),
 		Responders: f.config.Responders,
 		Records:    f.records,
 		Logs:       f.logs,

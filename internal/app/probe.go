@@ -61,6 +61,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		accounts:   state.NewAccounts(common.StateDir),
 		responders: responders,
 		book:       book,
+		issued:     newIssued(kept, common.Logger),
 		progress:   func(s probe.StepName) { fmt.Fprintf(common.Stderr, "%s …\n", s) },
 	}
 	if exec.inForce, err = exec.prepare(cfg); err != nil {

@@ -19,6 +19,7 @@ type store struct {
 	mu     sync.RWMutex // guards the fields below
 	open   *state.Store // nil: not yet, or not any more
 	broken error        // why it cannot be opened; nil: it can
+	locked error        // who has it instead; nil: nobody
 }
 
 // ensure opens the store if cfg signs, or if its directory is there already. It
@@ -41,7 +42,7 @@ func (s *store) ensure(cfg *config.Config) (changed bool, err error) {
 // goes with it. One that places no order goes on beside an exporter that holds the
 // store: of it nothing is kept but an account, and that is elsewhere.
 func (s *store) take(p probe.Prober) error {
-	if !p.Signs() {
+	if !p.Signs() && !(p.LooksAtIssued() && state.Ours(s.dir)) {
 		return nil
 	}
 	s.mu.Lock()
@@ -51,9 +52,17 @@ func (s *store) take(p probe.Prober) error {
 		s.open = open
 	}
 	if !p.Orders() && errors.Is(err, state.ErrLocked) {
+		s.locked = err
 		return nil
 	}
 	return err
+}
+
+// elsewhere says who else has the store, so that nothing is known of it; nil: nobody.
+func (s *store) elsewhere() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.locked
 }
 
 // damaged says why the store cannot be opened; nil: it can.

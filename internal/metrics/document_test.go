@@ -46,7 +46,9 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
 		Incidents:  outage().past(),
 	})
-	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.Apply([]config.Pair{configured(issuing, "1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP)})
+	m.Observe(read(listing, probe.ProberCRL, start))
+	m.Observe(read(asking, probe.ProberOCSP, start))
 	issued := issuance(issuing, "1", start)
 	issued.Certificate.Lints, issued.Certificate.Transparency = &probe.Lints{}, &probe.Transparency{}
 	m.Observe(issued)

@@ -12,6 +12,7 @@ type families struct {
 	calls      callFamilies
 	validation validationFamilies
 	issued     certificateFamilies
+	beside     besideFamilies
 	target     targetFamilies
 	limits     limitFamilies
 	incidents  incidentFamilies
@@ -25,6 +26,7 @@ func declare(d *declarer) *families {
 		calls:      declareCalls(d),
 		validation: declareValidation(d),
 		issued:     declareCertificates(d),
+		beside:     declareBeside(d),
 		target:     declareTarget(d),
 		limits:     declareLimits(d),
 		incidents:  declareIncidents(d),

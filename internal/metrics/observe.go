@@ -34,7 +34,7 @@ func (m *Metrics) countCalls(p *pair, r *probe.Result) {
 		if c.Answered() {
 			m.f.calls.duration.WithLabelValues(p.labels(name)...).Observe(c.Processing().Seconds())
 		}
-		if c.Method == http.MethodPost {
+		if c.Method == http.MethodPost && c.Name != probe.CallOCSP {
 			// Only a signed request has a nonce that can be refused. Its series
 			// exists from the first such call, so that the first retry counts.
 			m.f.calls.retries.WithLabelValues(p.labels(name, causeBadNonce)...)
@@ -95,6 +95,7 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 	if _, ok := r.Accepted(); ok && newer(&p.validatedAt, end) {
 		m.showNetworks(p, r)
 	}
+	m.showBeside(p, r)
 	if c := r.Certificate; c != nil && newer(&p.issuedAt, end) {
 		m.f.issued.notBefore.WithLabelValues(p.labels()...).Set(seconds(c.NotBefore))
 		m.f.issued.notAfter.WithLabelValues(p.labels()...).Set(seconds(c.NotAfter))

@@ -22,6 +22,7 @@ type pair struct {
 	// When what the gauges show was measured: an older Result changes nothing,
 	// so that restored ones may come in any order.
 	ranAt, evidenceAt, succeededAt, validatedAt, issuedAt time.Time
+	listedAt, answeredAt                                  time.Time
 }
 
 func newPair(c config.Pair) *pair {
@@ -67,10 +68,11 @@ func (m *Metrics) removePair(p *pair) { m.declared.remove(ofPair, p.match()) }
 
 // resetGauges deletes what the last runs of p showed, and keeps its counts.
 func (m *Metrics) resetGauges(p *pair) {
-	for _, g := range []*prometheus.GaugeVec{
+	gauges := []*prometheus.GaugeVec{
 		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
 		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings, m.f.issued.scts,
-	} {
+	}
+	for _, g := range append(gauges, m.f.beside.gauges()...) {
 		g.DeletePartialMatch(p.match())
 	}
 }
