@@ -111,8 +111,11 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		logger:     common.Logger,
 		store:      kept,
 		responders: responders,
-		executor:   &executor{accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept)},
-		incidents:  incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
+		executor: &executor{
+			accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept),
+			issued: newIssued(kept, common.Logger),
+		},
+		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
