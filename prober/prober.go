@@ -51,6 +51,8 @@ var probers = map[probe.Prober]prober{
 	probe.ProberOCSP:      probeOCSP,
 	probe.ProberAIA:       probeAIA,
 	probe.ProberSite:      probeSite,
+
+	probe.ProberRenewalInfo: probeRenewalInfo,
 }
 
 // followUps are the code behind each kind of follow-up.

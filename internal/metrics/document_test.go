@@ -46,7 +46,8 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
 		Incidents:  outage().past(),
 	})
-	m.Apply([]config.Pair{configured(issuing, "1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP)})
+	m.Apply([]config.Pair{configured(issuing, "1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo)})
+	m.Observe(renewals(start, probe.Renewal{Start: start, End: start.Add(time.Hour)}))
 	m.Observe(read(listing, probe.ProberCRL, start))
 	m.Observe(read(asking, probe.ProberOCSP, start))
 	issued := issuance(issuing, "1", start)

@@ -13,6 +13,7 @@ type families struct {
 	validation validationFamilies
 	issued     certificateFamilies
 	beside     besideFamilies
+	renewals   renewalFamilies
 	target     targetFamilies
 	limits     limitFamilies
 	incidents  incidentFamilies
@@ -27,6 +28,7 @@ func declare(d *declarer) *families {
 		validation: declareValidation(d),
 		issued:     declareCertificates(d),
 		beside:     declareBeside(d),
+		renewals:   declareRenewals(d),
 		target:     declareTarget(d),
 		limits:     declareLimits(d),
 		incidents:  declareIncidents(d),
