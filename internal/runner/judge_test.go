@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,9 +222,9 @@ func TestRejectionIsRepeated(t *testing.T) {
 		told++
 		return r.Verdict.Fault == probe.FaultCA && r.Trigger == probe.TriggerTick
 	}}, func(h *harness) {
-		failing := false
+		var failing atomic.Bool // ticks read it, which nothing here waits for
 		h.run = func(context.Context, Job) probe.Facts {
-			if failing {
+			if failing.Load() {
 				return rejected()
 			}
 			return probe.Facts{Account: "https://ca.example/acct/1"}
@@ -231,7 +232,7 @@ func TestRejectionIsRepeated(t *testing.T) {
 		h.start(configured())
 		first := h.firstOf(time.Minute)
 		h.sleepTo(first + time.Second)
-		failing = true
+		failing.Store(true)
 		h.sleepTo(first + 61*time.Second)
 		if got := h.starts(probe.TriggerConfirm); len(got) != 1 || got[0] != first+time.Minute || told != 3 {
 			t.Errorf("repeated at %v, told of %d runs", got, told)
