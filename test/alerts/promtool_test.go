@@ -1,0 +1,143 @@
+package alerts
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/acme-exporter/acme_exporter/test/parts"
+)
+
+// root is the repository.
+const root = "../.."
+
+// header is the beginning of each of promtool's files. promtool evaluates the
+// groups in this order, and in none if nobody says so.
+const header = `rule_files:
+  - %[1]s/acme_exporter.rules.yml
+  - %[1]s/acme_exporter.alerts.yml
+group_eval_order:
+  - acme_exporter_state
+  - acme_exporter_locations
+  - acme_exporter_budget
+  - acme_exporter_latency
+  - acme_exporter_down
+  - acme_exporter_service
+  - acme_exporter_certificates
+  - acme_exporter_limits
+  - acme_exporter_self
+`
+
+// runbook and dashboard begin each runbook_url and dashboard_url.
+const (
+	runbook   = "https://github.com/acme-exporter/acme_exporter/blob/main/docs/runbooks/"
+	dashboard = "https://grafana.example/d/"
+)
+
+// promtool is one version of it.
+type promtool struct {
+	name  string
+	path  string
+	modes []mode // of histograms, that it can be given
+}
+
+// promtools returns the oldest version that the rules are for, which has no
+// notation for native histograms, and the newest.
+func promtools(t *testing.T) []promtool {
+	t.Helper()
+	system, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Fatalf("%v: type make deps", err)
+	}
+	newest := filepath.Join(strings.TrimSpace(parts.Make(t, "tool-prometheus")), "promtool")
+	return []promtool{
+		{name: "system", path: system, modes: []mode{classic}},
+		{name: "pinned", path: newest, modes: []mode{classic, native, both}},
+	}
+}
+
+func TestCheckRules(t *testing.T) {
+	t.Parallel()
+	for _, tool := range promtools(t) {
+		version, err := exec.CommandContext(t.Context(), tool.path, "--version").CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(version), "\n")
+		t.Log(first)
+		out, err := exec.CommandContext(t.Context(), tool.path, "check", "rules", "--lint=all", "--lint-fatal",
+			root+"/alerts/acme_exporter.rules.yml", root+"/alerts/acme_exporter.alerts.yml").CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", tool.name, err, out)
+		}
+	}
+}
+
+// TestRules runs testdata through each version and mode. Where the mode makes
+// no difference to a file, once is enough.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("testdata: %v, %d files", err, len(files))
+	}
+	for _, tool := range promtools(t) {
+		for _, file := range files {
+			var before string
+			for _, m := range tool.modes {
+				text := render(t, file, m)
+				if text == before {
+					continue
+				}
+				before = text
+				t.Run(fmt.Sprintf("%s/%s/%s", tool.name, strings.TrimSuffix(filepath.Base(file), ".yml"), m), func(t *testing.T) {
+					t.Parallel()
+					path := filepath.Join(t.TempDir(), "test.yml")
+					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					out, err := exec.CommandContext(t.Context(), tool.path, "test", "rules", path).CombinedOutput()
+					if err != nil || !bytes.Contains(out, []byte("SUCCESS")) {
+						t.Errorf("%v\n%s", err, out)
+					}
+				})
+			}
+		}
+	}
+}
+
+// render makes promtool's file of a template of testdata.
+func render(t *testing.T, file string, m mode) string {
+	t.Helper()
+	rules, err := filepath.Abs(root + "/alerts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := template.New(filepath.Base(file)).Option("missingkey=error").Funcs(template.FuncMap{
+		"states":           states,
+		"exporter":         exporter,
+		"v":                values,
+		"durations":        m.durations,
+		"classicDurations": classic.durations,
+		"list":             func(words ...string) []string { return words },
+	}).Parse(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, header, rules)
+	err = parsed.Execute(&out, map[string]any{"Classic": m == classic, "Runbook": runbook, "Dashboard": dashboard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
