@@ -39,7 +39,7 @@ func TestConfirm(t *testing.T) {
 			return r.Trigger != probe.TriggerConfirm && !r.Verdict.Success()
 		}}
 		bubble(t, o, func(h *harness) {
-			var failing bool
+			var failing atomic.Bool
 			h.run = func(ctx context.Context, job Job) probe.Facts {
 				at, _ := ctx.Deadline()
 				want := 90 * time.Second
@@ -50,7 +50,7 @@ func TestConfirm(t *testing.T) {
 					t.Errorf("%s, %s: the deadline is %v after the start, want %v", prober, job.Trigger, got, want)
 				}
 				lasting(2*time.Second)(ctx, job)
-				if failing {
+				if failing.Load() {
 					return failed(probe.FailureProtocol)
 				}
 				return probe.Facts{}
@@ -63,7 +63,7 @@ func TestConfirm(t *testing.T) {
 			if got := h.starts(probe.TriggerConfirm); len(got) != 0 {
 				t.Fatalf("a success is confirmed at %v", got)
 			}
-			failing = true
+			failing.Store(true)
 			h.sleepTo(first + 16*time.Minute)
 			wantTicks := []time.Duration{first, first + 5*time.Minute, first + 10*time.Minute, first + 15*time.Minute}
 			if diff := cmp.Diff(wantTicks, h.starts(probe.TriggerTick)); diff != "" {
