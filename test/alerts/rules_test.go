@@ -204,6 +204,41 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
+// TestQueries has promtool parse the queries of runbooks, one on each line.
+func TestQueries(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "docs/runbooks/*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("docs/runbooks: %v, %d files", err, len(files))
+	}
+	var asRules strings.Builder
+	asRules.WriteString("groups:\n  - name: queries\n    rules:\n")
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```promql\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s has no query", name)
+		}
+		for _, block := range blocks {
+			for line := range strings.Lines(block[1]) {
+				fmt.Fprintf(&asRules, "      - {record: query, labels: {of: %q}, expr: %q}\n", filepath.Base(name), strings.TrimSpace(line))
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "queries.yml")
+	if err := os.WriteFile(path, []byte(asRules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range promtools(t) {
+		if out, err := exec.CommandContext(t.Context(), tool.path, "check", "rules", "--lint=none", path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", tool.name, err, out)
+		}
+	}
+}
+
 func TestAlertmanager(t *testing.T) {
 	t.Parallel()
 	config := filepath.Join(root, "alerts/alertmanager.yml")
