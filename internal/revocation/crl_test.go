@@ -139,6 +139,9 @@ func TestCRLUnreadable(t *testing.T) {
 		change(l)
 		return a.crl(t, l)
 	}
+	// Its second AlgorithmIdentifier is the one of ECDSA with SHA-384.
+	other := bytes.Clone(good)
+	other[bytes.LastIndex(other, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2})+7] = 3
 	unknown := []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 	for name, tt := range map[string]struct {
 		der  []byte
@@ -154,6 +157,9 @@ func TestCRLUnreadable(t *testing.T) {
 		"a long way":                 {[]byte{0x30, 0x84, 0x10, 0, 0, 0, 0x30, 0x84, 0x0f, 0, 0, 0}, "EOF"},
 		"indefinite":                 {[]byte{0x30, 0x80, 0x30, 0x80, 0, 0, 0, 0}, "length"},
 		"lengths that do not fit":    {[]byte{0x30, 0x03, 0x30, 0x20, 0x30, 0, 0, 0}, "longer"},
+		"a length that is too long":  {[]byte{0x30, 0x81, 0x05, 0x30, 0x03, 0x02, 0x01, 0x01}, "as short as it can be"},
+		"zeros before a length":      {[]byte{0x30, 0x83, 0x00, 0x01, 0x00, 0x30, 0x03, 0x02, 0x01, 0x01}, "as short as it can be"},
+		"another algorithm":          {other, "the one that is signed"},
 		"a critical extension":       {edit(func(l *x509.RevocationList) { l.ExtraExtensions = unknown }), "1.2.3"},
 		"a critical one in an entry": {edit(func(l *x509.RevocationList) { l.RevokedCertificateEntries[1].ExtraExtensions = unknown }), "entry 2"},
 	} {

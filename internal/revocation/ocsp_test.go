@@ -51,6 +51,7 @@ func (a *authority) delegated(t testing.TB, by *authority, change func(*x509.Cer
 
 func TestOCSP(t *testing.T) {
 	a, other, twin := newAuthority(t, "issuer"), newAuthority(t, "other"), newAuthority(t, "issuer")
+	renamed := newAuthorityOf(t, "renamed", a.key) // another name, the same key
 	edit := func(change func(*ocsp.Response)) []byte {
 		r := answer()
 		change(&r)
@@ -85,6 +86,7 @@ func TestOCSP(t *testing.T) {
 		{name: "another serial", der: edit(func(r *ocsp.Response) { r.SerialNumber = big.NewInt(8) }), want: []probe.FlawKind{probe.FlawOCSPCertificate}},
 		{name: "another issuer's", der: other.ocsp(t, answer()), status: probe.OCSPGood, want: []probe.FlawKind{probe.FlawOCSPCertificate, probe.FlawOCSPSignature}},
 		{name: "another key of that name", der: twin.ocsp(t, answer()), status: probe.OCSPGood, want: []probe.FlawKind{probe.FlawOCSPCertificate, probe.FlawOCSPSignature}},
+		{name: "another name of that key", der: renamed.ocsp(t, answer()), status: probe.OCSPGood, want: []probe.FlawKind{probe.FlawOCSPCertificate}},
 		{name: "wrong signature", der: broken, status: probe.OCSPGood, want: []probe.FlawKind{probe.FlawOCSPSignature}},
 		{name: "another key", der: foreignSigner, status: probe.OCSPGood, want: []probe.FlawKind{probe.FlawOCSPSignature}},
 		{name: "delegated", der: a.delegated(t, a, nil), status: probe.OCSPGood, delegated: true},
