@@ -353,7 +353,7 @@ func TestProgress(t *testing.T) {
 
 func TestUnknownProber(t *testing.T) {
 	b := newBench(t, fakeca.Options{})
-	wantFailure(t, b.run("ocsp"), probe.StepSetup, probe.FailureLocal, "", "no code")
+	wantFailure(t, b.run("other"), probe.StepSetup, probe.FailureLocal, "", "no code")
 	req := b.request(probe.ProberIssue)
 	req.FollowUp = &probe.FollowUp{Kind: "other"}
 	wantFailure(t, Run(t.Context(), req), probe.StepSetup, probe.FailureLocal, "", "no code")
