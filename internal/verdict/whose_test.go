@@ -107,6 +107,12 @@ func TestFailedValidations(t *testing.T) {
 			t.Errorf("%s: %s, fault %q, want %q", name, v.Reason, v.Fault, tt.want)
 		}
 	}
+	// What a CA finds wrong when it is to issue is not what its validators found.
+	late := object(probe.StepFinalization, "order", &probe.Problem{Type: "unauthorized", Status: 403})
+	late.Visits = served
+	if v := verdict.Judge(late, verdict.Context{}); v.Reason != verdict.RejectedUnauthorized || v.Fault != probe.FaultUnknown {
+		t.Errorf("unauthorized at finalization: %+v", v)
+	}
 	stuck := failed(probe.FailureTimeout, probe.StepValidation, directoryCall())
 	if v := verdict.Judge(stuck, verdict.Context{}); v.Fault != probe.FaultUnknown {
 		t.Errorf("stuck: %+v", v)
