@@ -31,6 +31,7 @@ type executor struct {
 	responders *challenge.Set
 	book       *budget.Book         // of what the CAs limit
 	issued     *lastIssued          // nil: nobody remembers
+	directory  *directories         // nil: nobody compares
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
 	mu      sync.Mutex // guards the field below
@@ -198,7 +199,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 	if job.FollowUp != nil {
 		progress = nil // not what was asked for
 	}
-	return prober.Run(ctx, prober.Request{
+	facts := prober.Run(ctx, prober.Request{
 		ID:         job.ID,
 		Start:      job.Start,
 		Pair:       job.Pair,
@@ -215,4 +216,6 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Logs:       f.logs,
 		Progress:   progress,
 	})
+	e.directory.compare(job.Pair.Target, job.Pair.Pair.Target, job.Start, facts.Directory)
+	return facts
 }

@@ -86,6 +86,7 @@ type exporter struct {
 	incidents  incidents
 	metrics    *metrics.Metrics
 	counts     *counts
+	directory  *directories
 	ready      atomic.Bool
 	config     atomic.Pointer[config.Config] // in force
 
@@ -125,6 +126,8 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 	}
 	e.metrics = m
 	e.counts = newCounts(kept, common.Logger, m.RestoreFailedChecks)
+	e.directory = newDirectories(kept, common.Logger, m.RestoreDirectory)
+	e.executor.directory = e.directory
 	if o.GracePeriod == 0 {
 		o.GracePeriod = -1 // which the runner takes for none; 0 is its default
 	}
@@ -136,7 +139,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Controls:    e.executor.askControls,
 		Store:       e.store,
 		Incidents:   e.incidents.judge,
-		Observers:   []runner.Observer{e.incidents, m, e.counts, logObserver{common.Logger}},
+		Observers:   []runner.Observer{e.incidents, m, e.counts, e.directory, logObserver{common.Logger}},
 		GracePeriod: o.GracePeriod,
 	})
 	handler := web.New(web.Options{
@@ -290,7 +293,7 @@ func (e *exporter) restore() error {
 	if e.store.damaged() != nil {
 		return nil
 	}
-	return errors.Join(e.incidents.Tracker.Restore(), e.counts.restore(), e.runner.Restore())
+	return errors.Join(e.incidents.Tracker.Restore(), e.counts.restore(), e.directory.restore(), e.runner.Restore())
 }
 
 // ledgerProblem says why nothing that is limited is allowed; nil: it is.

@@ -63,7 +63,7 @@ func observeWorst(m *Metrics, name probe.Pair) {
 			r.Calls = append(r.Calls, c)
 		}
 	}
-	r.Directory = &probe.Directory{TermsOfService: "other"}
+	r.Directory = &probe.Directory{Change: &probe.DirectoryChange{At: start}}
 	m.Observe(r)
 	for i := range 20 {
 		f := failed(issuance(name, "1", start), probe.FaultUnknown)

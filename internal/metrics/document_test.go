@@ -54,7 +54,7 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 	issued.Certificate.Lints, issued.Certificate.Transparency = &probe.Lints{}, &probe.Transparency{}
 	m.Observe(issued)
 	changed := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)
-	changed.Directory.TermsOfService = "other"
+	changed.Directory.Change = &probe.DirectoryChange{At: changed.Start}
 	changed.Calls[2].Attempt, changed.Calls[2].RetryCause = 1, "bad_nonce"
 	m.Observe(changed)
 	m.Observe(followUp(issuing, "1", start))

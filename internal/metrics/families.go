@@ -173,9 +173,9 @@ func declareTarget(d *declarer) targetFamilies {
 		apiNotAfter: d.gauge(ofTarget, "acme_api_certificate_not_after_timestamp_seconds",
 			"End of the validity of the certificate that the CA's own API presented last, trusted or not."),
 		changes: d.counter(ofTarget, "acme_directory_changes_total",
-			"Times that the directory differed from the one before in its endpoints (those of RFC 8555 and RFC 9773), terms of service, profiles, CAA identities or need of an external account."),
+			"Times that the directory differed from the one before in its endpoints (those of RFC 8555 and RFC 9773), terms of service, profiles, CAA identities or need of an external account. It goes on after a restart where there is a state directory."),
 		lastChange: d.gauge(ofTarget, "acme_directory_last_change_timestamp_seconds",
-			"When the directory was last seen to differ from the one before. Absent until that has happened since the start."),
+			"When the directory was last seen to differ from the one before; the run has in what. Absent until that has happened."),
 	}
 }
 

@@ -135,62 +135,47 @@ func TestApplyKeepsCounters(t *testing.T) {
 	})
 }
 
+// Changes of a directory are counted, and go on where they were.
 func TestDirectoryChanges(t *testing.T) {
-	base := probe.Directory{
-		Endpoints: []string{"newNonce", "newOrder"}, TermsOfService: "a",
-		Profiles: []string{"classic", "shortlived"}, CAAIdentities: []string{"ca.example"},
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	m.RestoreDirectory("gone", 7, start)
+	m.Observe(issuance(issuing, "1", start))
+	if got := values(t, reg, "acme_directory_last_change_timestamp_seconds"); len(got) != 0 {
+		t.Errorf("without a change: %v", got)
 	}
-	for name, c := range map[string]struct {
-		change  func(*probe.Directory)
-		changes float64
-	}{
-		"nothing":           {func(*probe.Directory) {}, 0},
-		"order of a list":   {func(d *probe.Directory) { d.Profiles = []string{"shortlived", "classic"} }, 0},
-		"a random field":    {func(d *probe.Directory) { d.Endpoints = append(d.Endpoints, "xK3-fTz9") }, 0},
-		"the web site":      {func(d *probe.Directory) { d.Website = "https://other.example" }, 0},
-		"an endpoint":       {func(d *probe.Directory) { d.Endpoints = append(d.Endpoints, "renewalInfo") }, 1},
-		"terms":             {func(d *probe.Directory) { d.TermsOfService = "b" }, 1},
-		"profiles":          {func(d *probe.Directory) { d.Profiles = nil }, 1},
-		"CAA identities":    {func(d *probe.Directory) { d.CAAIdentities = append(d.CAAIdentities, "x.example") }, 1},
-		"external accounts": {func(d *probe.Directory) { d.ExternalAccountRequired = true }, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m, reg := newMetrics(t, "")
-			m.Apply([]config.Pair{configured(issuing, "1")})
-			see := func(at time.Time, d probe.Directory) {
-				r := issuance(issuing, "1", at)
-				r.Directory = &d
-				m.Observe(r)
-			}
-			changed := base
-			changed.Endpoints, changed.CAAIdentities = slices.Clone(base.Endpoints), slices.Clone(base.CAAIdentities)
-			c.change(&changed)
-			see(start, base)
-			see(start.Add(time.Minute), changed)
-			see(start.Add(time.Second), base) // late: seen before the change
-			want(t, reg, map[string]float64{"acme_directory_changes_total{}": c.changes})
-			if c.changes > 0 {
-				want(t, reg, map[string]float64{
-					"acme_directory_last_change_timestamp_seconds{}": float64(start.Add(time.Minute).Unix()),
-				})
-			}
+	m.RestoreDirectory("corp", 2, start.Add(-time.Hour))
+	expect := func(changes int, last time.Time) {
+		t.Helper()
+		want(t, reg, map[string]float64{
+			"acme_directory_changes_total{}": float64(changes), "acme_directory_last_change_timestamp_seconds{}": float64(last.Unix()),
 		})
 	}
+	expect(2, start.Add(-time.Hour))
+	change := func(at time.Time) *probe.Result {
+		r := issuance(issuing, "1", at)
+		r.Directory.Change = &probe.DirectoryChange{At: at}
+		return r
+	}
+	m.Observe(change(start.Add(time.Hour)))
+	expect(3, start.Add(time.Hour))
+	m.Observe(change(start.Add(time.Minute))) // two runs at once
+	expect(4, start.Add(time.Hour))
+	m.Restore(change(start.Add(2 * time.Hour))) // which is in what was kept
+	expect(4, start.Add(time.Hour))
 }
 
-func TestAnotherDirectoryURLIsNoChange(t *testing.T) {
+func TestAnotherDirectoryURLIsAnotherTarget(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
 	m.Observe(issuance(issuing, "1", start))
+	m.RestoreDirectory("corp", 2, start)
 	moved := configured(issuing, "2")
 	moved.Target = &config.Target{DirectoryURL: "https://other.example/dir", Environment: config.Staging}
 	m.Apply([]config.Pair{moved})
 	if got := values(t, reg, "acme_api_certificate_not_after_timestamp_seconds"); len(got) != 0 {
 		t.Errorf("of the former address: %v", got)
 	}
-	r := issuance(issuing, "2", start.Add(time.Minute))
-	r.Directory.TermsOfService = "other"
-	m.Observe(r)
 	want(t, reg, map[string]float64{"acme_directory_changes_total{}": 0})
 }
 

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"reflect"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,9 +13,8 @@ import (
 type target struct {
 	name, environment, url string
 
-	directory   *directory // as seen last; nil: not yet
-	directoryAt time.Time  // when that run started
-	apiAt       time.Time  // when the run that saw its certificate started
+	apiAt     time.Time // when the run that saw its certificate started
+	changedAt time.Time // when its directory was seen to change last
 }
 
 // applyTargets makes the targets of pairs the ones that may have series.
@@ -68,38 +65,29 @@ func (m *Metrics) showTarget(t *target, r *probe.Result, count bool) {
 	if r.API != nil && newer(&t.apiAt, r.Start) {
 		m.f.target.apiNotAfter.WithLabelValues(t.name, t.environment).Set(seconds(r.API.NotAfter))
 	}
-	if r.Directory == nil || !newer(&t.directoryAt, r.Start) {
+	if count && r.Directory != nil && r.Directory.Change != nil {
+		m.f.target.changes.WithLabelValues(t.name, t.environment).Inc()
+		m.showDirectoryChange(t, r.Directory.Change.At)
+	}
+}
+
+// showDirectoryChange says when the target's directory has changed last.
+func (m *Metrics) showDirectoryChange(t *target, at time.Time) {
+	if newer(&t.changedAt, at) {
+		m.f.target.lastChange.WithLabelValues(t.name, t.environment).Set(seconds(at))
+	}
+}
+
+// RestoreDirectory has the target's counter of changes go on where it was before the
+// start, and says when the last one was. It must be called once for a target, and
+// before its first run.
+func (m *Metrics) RestoreDirectory(name string, changes uint64, last time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.targets[name]
+	if t == nil {
 		return
 	}
-	before, now := t.directory, newDirectory(r.Directory)
-	t.directory = now
-	if count && before != nil && !reflect.DeepEqual(before, now) {
-		m.f.target.changes.WithLabelValues(t.name, t.environment).Inc()
-		m.f.target.lastChange.WithLabelValues(t.name, t.environment).Set(seconds(r.Start))
-	}
+	m.f.target.changes.WithLabelValues(t.name, t.environment).Add(float64(changes))
+	m.showDirectoryChange(t, last)
 }
-
-// directory is what of a directory counts as a change, in a comparable form.
-type directory struct {
-	endpoints, profiles, caa []string
-	terms                    string
-	externalAccount          bool
-}
-
-// newDirectory leaves out endpoints that no RFC knows: Let's Encrypt puts a
-// field of random name into every answer, lest clients get used to a fixed set.
-func newDirectory(d *probe.Directory) *directory {
-	known := []string{"newNonce", "newAccount", "newOrder", "newAuthz", "revokeCert", "keyChange", "renewalInfo"}
-	return &directory{
-		endpoints: sorted(slices.DeleteFunc(slices.Clone(d.Endpoints), func(e string) bool {
-			return !slices.Contains(known, e)
-		})),
-		profiles:        sorted(d.Profiles),
-		caa:             sorted(d.CAAIdentities),
-		terms:           d.TermsOfService,
-		externalAccount: d.ExternalAccountRequired,
-	}
-}
-
-// sorted returns a sorted copy, nil if there is nothing in it.
-func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }

@@ -79,6 +79,9 @@ type Directory struct {
 	ExternalAccountRequired bool     `json:"external_account_required,omitempty"`
 	// Profiles are the names of the profiles offered, sorted.
 	Profiles []string `json:"profiles,omitempty"`
+	// Change says in what it differs from the one that was seen before; nil: in
+	// nothing, or none was.
+	Change *DirectoryChange `json:"change,omitempty"`
 }
 
 // APICertificate is the certificate that the CA's own API presented. It is

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/state"
+)
+
+var seenBase = probe.Directory{
+	Endpoints: []string{"newNonce", "newOrder"}, TermsOfService: "https://ca.example/a",
+	Profiles: []string{"classic", "shortlived"}, CAAIdentities: []string{"ca.example"},
+}
+
+// TestDirectoryFields holds what of a directory counts as a change, and how it is
+// told.
+func TestDirectoryFields(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*probe.Directory)
+		want   []probe.FieldChange
+	}{
+		"nothing":           {func(*probe.Directory) {}, nil},
+		"order of a list":   {func(d *probe.Directory) { d.Profiles = []string{"shortlived", "classic"} }, nil},
+		"a random field":    {func(d *probe.Directory) { d.Endpoints = append(d.Endpoints, "xK3-fTz9") }, nil},
+		"the web site":      {func(d *probe.Directory) { d.Website = "https://other.example" }, nil},
+		"an endpoint":       {func(d *probe.Directory) { d.Endpoints = []string{"renewalInfo", "newNonce"} }, []probe.FieldChange{{Field: "endpoints", From: "newOrder", To: "renewalInfo"}}},
+		"terms":             {func(d *probe.Directory) { d.TermsOfService = "https://ca.example/b?x=y" }, []probe.FieldChange{{Field: "terms_of_service", From: "https://ca.example/a", To: "https://ca.example/b"}}},
+		"profiles":          {func(d *probe.Directory) { d.Profiles = nil }, []probe.FieldChange{{Field: "profiles", From: "classic, shortlived"}}},
+		"CAA identities":    {func(d *probe.Directory) { d.CAAIdentities = []string{"ca.example", "b.example", "a.example"} }, []probe.FieldChange{{Field: "caa_identities", To: "a.example, b.example"}}},
+		"external accounts": {func(d *probe.Directory) { d.ExternalAccountRequired = true }, []probe.FieldChange{{Field: "external_account_required", From: "false", To: "true"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := seenBase
+			now.Endpoints = slices.Clone(now.Endpoints)
+			c.change(&now)
+			if diff := cmp.Diff(c.want, changed(&seenBase, &now)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDirectories holds that a change is told once, to the run that sees it first, and
+// is known after a restart, during which the CA may change too.
+func TestDirectories(t *testing.T) {
+	dir := t.TempDir()
+	target := &config.Target{DirectoryURL: "https://ca.example/dir", Environment: config.Staging}
+	moved := &config.Target{DirectoryURL: "https://ca.example/other", Environment: config.Staging}
+	pairs := func(t *config.Target) []config.Pair {
+		return []config.Pair{{Pair: probe.Pair{Target: "corp", Module: "directory"}, Target: t}}
+	}
+	type known struct {
+		changes uint64
+		last    time.Time
+	}
+	start := func(in *config.Target) (d *directories, shown *known, stop func()) {
+		t.Helper()
+		open, err := state.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &store{dir: dir, open: open}
+		shown = new(known)
+		d = newDirectories(s, slog.New(slog.DiscardHandler), func(target string, changes uint64, last time.Time) {
+			if target != "corp" || *shown != (known{}) {
+				t.Errorf("%s is shown, after %v", target, *shown)
+			}
+			*shown = known{changes, last.UTC()}
+		})
+		if err := d.restore(); err != nil {
+			t.Fatal(err)
+		}
+		d.Apply(pairs(in))
+		d.Apply(pairs(in)) // a reload shows nothing again
+		return d, shown, func() {
+			if err := s.close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	began := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	minute := func(n int) time.Time { return began.Add(time.Duration(n) * time.Minute) }
+	see := func(d *directories, in *config.Target, at time.Time, terms string) *probe.DirectoryChange {
+		seen := seenBase
+		seen.TermsOfService = terms
+		d.compare(in, "corp", at, &seen)
+		return seen.Change
+	}
+
+	d, shown, stop := start(target)
+	if see(d, target, minute(0), "a") != nil || see(d, target, minute(1), "a") != nil || d.last("corp") != nil {
+		t.Error("a change, and there was none")
+	}
+	if c := see(d, target, minute(3), "b"); c == nil || !c.At.Equal(minute(3)) || c.Fields[0].From != "a" || c.Fields[0].To != "b" || d.last("corp") != c {
+		t.Errorf("the change: %+v", c)
+	}
+	if see(d, target, minute(2), "a") != nil || see(d, target, minute(4), "b") != nil {
+		t.Error("a run that began before it is a change, or one after it")
+	}
+	d.compare(target, "corp", minute(5), nil) // no answer
+	d.Apply(pairs(target))
+	if *shown != (known{}) {
+		t.Errorf("shown %v, and the metrics have counted it themselves", *shown)
+	}
+	stop()
+
+	d, shown, stop = start(target)
+	if *shown != (known{1, minute(3)}) || d.last("corp") == nil {
+		t.Errorf("after a start %v", *shown)
+	}
+	if c := see(d, target, minute(60), "c"); c == nil || c.Fields[0].From != "b" {
+		t.Errorf("while nobody looked: %+v", c)
+	}
+	stop()
+
+	d, shown, stop = start(target)
+	if *shown != (known{2, minute(60)}) {
+		t.Errorf("after another start %v", *shown)
+	}
+	d.Apply(pairs(moved)) // another CA
+	if see(d, moved, minute(61), "z") != nil || d.last("corp") != nil {
+		t.Error("another CA is taken for a change")
+	}
+	stop()
+	d, shown, stop = start(moved)
+	if *shown != (known{}) || see(d, moved, minute(62), "z") != nil || see(d, moved, minute(63), "y") == nil {
+		t.Errorf("the other CA after a start: %v", *shown)
+	}
+	d.Apply(nil)
+	stop()
+	_, shown, stop = start(moved)
+	if *shown != (known{}) {
+		t.Errorf("of a target that was removed: %v", *shown)
+	}
+	stop()
+}

@@ -1,0 +1,19 @@
+package probe
+
+import "time"
+
+// DirectoryChange is how a directory differs from the one that was seen of the same
+// target before.
+type DirectoryChange struct {
+	At     time.Time     `json:"at"` // when the run started that saw it first
+	Fields []FieldChange `json:"fields"`
+}
+
+// FieldChange is what became of a field: endpoints, terms_of_service, caa_identities,
+// external_account_required or profiles. Of a list, From has what is gone and To what
+// is new. Both are bounded.
+type FieldChange struct {
+	Field string `json:"field"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+}
