@@ -186,8 +186,12 @@ type Audit struct {
 	Violations []Violation // serious and critical ones
 }
 
-// Violation is an element that does not keep a rule.
-type Violation struct{ Rule, Impact, Help, HTML, Summary string }
+// Violation is a rule that is not kept, and the first of the elements that do not.
+type Violation struct {
+	Rule, Impact, Help string
+	Elements           int
+	HTML, Summary      string
+}
 
 // Audit has axe-core look at the page.
 func (t *Tab) Audit() Audit {
@@ -198,8 +202,8 @@ func (t *Tab) Audit() Audit {
 	}))
 	return run(t, "audit", chromedp.Evaluate[Audit](`axe.run().then(r => ({
 		Passed: r.passes.map(p => p.id),
-		Violations: r.violations.filter(v => v.impact == "serious" || v.impact == "critical").flatMap(v => v.nodes.map(n =>
-			({Rule: v.id, Impact: v.impact, Help: v.help, HTML: n.html, Summary: n.failureSummary}))),
+		Violations: r.violations.filter(v => v.impact == "serious" || v.impact == "critical").map(v =>
+			({Rule: v.id, Impact: v.impact, Help: v.help, Elements: v.nodes.length, HTML: v.nodes[0].html, Summary: v.nodes[0].failureSummary})),
 	}))`, chromedp.EvalAwaitPromise))
 }
 
