@@ -157,6 +157,8 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Reload:        e.reload,
 		TimeoutOffset: o.TimeoutOffset,
 		Version:       versionOrDevel(),
+
+		DirectoryChange: e.directory.last,
 	})
 	return e.run(ctx, handler, o)
 }

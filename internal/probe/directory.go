@@ -1,6 +1,9 @@
 package probe
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // DirectoryChange is how a directory differs from the one that was seen of the same
 // target before.
@@ -16,4 +19,20 @@ type FieldChange struct {
 	Field string `json:"field"`
 	From  string `json:"from,omitempty"`
 	To    string `json:"to,omitempty"`
+}
+
+// String says what has changed, as a part of a sentence.
+func (c *DirectoryChange) String() string {
+	words := make([]string, len(c.Fields))
+	for i, f := range c.Fields {
+		switch words[i] = f.Field + ": "; {
+		case f.From == "":
+			words[i] += f.To + " added"
+		case f.To == "":
+			words[i] += f.From + " removed"
+		default:
+			words[i] += f.From + " → " + f.To
+		}
+	}
+	return strings.Join(words, "; ")
 }

@@ -28,6 +28,16 @@ func facts(r *probe.Result) []Fact {
 	}
 	if d := r.Directory; d != nil {
 		add(Fact{Label: "directory", Value: directory(d)})
+		if d.Change != nil {
+			add(Fact{Label: "directory changed", Value: d.Change.String()})
+		}
+	}
+	for i := range r.Renewals {
+		if i == shownRenewals {
+			add(Fact{Label: "renewal", Value: fmt.Sprintf("and %d more", len(r.Renewals)-i)})
+			break
+		}
+		add(Fact{Label: "renewal", Value: renewal(&r.Renewals[i]), Bad: r.Renewals[i].Due})
 	}
 	if a := r.API; a != nil {
 		add(Fact{Label: "API certificate", Value: fmt.Sprintf("until %s, by %s", day(a.NotAfter), a.Issuer)})
@@ -92,6 +102,25 @@ func directory(d *probe.Directory) string {
 	}
 	if d.ExternalAccountRequired {
 		s += ", external account required"
+	}
+	return s
+}
+
+// shownRenewals is how many certificates of a run are shown.
+const shownRenewals = 10
+
+// renewal is when a certificate should be renewed, and why.
+func renewal(n *probe.Renewal) string {
+	what, due := n.File, ""
+	if what == "" {
+		what = "the last certificate"
+	}
+	if n.Due {
+		due = ": due"
+	}
+	s := fmt.Sprintf("%s: from %s to %s%s", what, day(n.Start), day(n.End), due)
+	if n.ExplanationURL != "" {
+		s += ", see " + n.ExplanationURL
 	}
 	return s
 }

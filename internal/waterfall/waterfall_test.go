@@ -379,3 +379,27 @@ func TestTransparency(t *testing.T) {
 		}
 	}
 }
+
+// Of renewals and of a directory that has changed the run says what, for a bounded
+// number of certificates.
+func TestFactsOfCA(t *testing.T) {
+	r := &probe.Result{}
+	r.Directory = &probe.Directory{Change: &probe.DirectoryChange{Fields: []probe.FieldChange{{Field: "profiles", From: "long", To: "short"}}}}
+	r.Renewals = []probe.Renewal{
+		{File: "www.pem", Start: start, End: start.Add(48 * time.Hour)},
+		{Start: start, End: start.Add(48 * time.Hour), Due: true, ExplanationURL: "https://ca.example/why"},
+	}
+	want := []Fact{
+		{Label: "directory", Value: "0 endpoints"},
+		{Label: "directory changed", Value: "profiles: long → short"},
+		{Label: "renewal", Value: "www.pem: from 2026-11-23 to 2026-11-25"},
+		{Label: "renewal", Value: "the last certificate: from 2026-11-23 to 2026-11-25: due, see https://ca.example/why", Bad: true},
+	}
+	if diff := cmp.Diff(want, facts(r)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	r.Renewals = make([]probe.Renewal, 100)
+	if list := facts(r); len(list) != 2+shownRenewals+1 || list[len(list)-1].Value != "and 90 more" {
+		t.Errorf("%d facts, the last %+v", len(list), list[len(list)-1])
+	}
+}

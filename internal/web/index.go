@@ -22,6 +22,13 @@ type targetView struct {
 	Succeeded         int        // pairs whose last run succeeded
 	Pairs             []pairView
 	Limits            []limitView // empty: nothing is known of them
+	Changed           *changeView // nil: the directory has not, as far as is known
+}
+
+// changeView is the last change of a target's directory.
+type changeView struct {
+	At   template.HTML
+	What string
 }
 
 // stateView is how a target is, and was.
@@ -184,6 +191,11 @@ func (s *server) targets(states []probe.TargetState, now time.Time) []targetView
 			t := targetView{Name: status.Target, Environment: status.Environment, Limits: budget(budgets, status.Target, now)}
 			if state = stateOf(states, status.Target); state != nil {
 				t.State = s.stateView(state, now)
+			}
+			if s.DirectoryChange != nil {
+				if c := s.DirectoryChange(status.Target); c != nil {
+					t.Changed = &changeView{At: timeElement(c.At), What: c.String()}
+				}
 			}
 			targets = append(targets, t)
 		}

@@ -72,6 +72,9 @@ type Options struct {
 	// LedgerProblem says why the ledger of rate limits cannot be used; nil, or an
 	// error of nil: it can.
 	LedgerProblem func() error
+	// DirectoryChange returns the last change of a target's directory; nil: none is
+	// known, or nobody knows of any.
+	DirectoryChange func(target string) *probe.DirectoryChange
 	// TimeoutOffset is taken off a scrape's timeout, so that the answer is there
 	// before the scraper gives up.
 	TimeoutOffset time.Duration
