@@ -1,7 +1,10 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -9,7 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/budget"
+	"github.com/acme-exporter/acme_exporter/internal/fakeca"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/runner"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
@@ -139,4 +145,44 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("of a target that was removed: %v", *shown)
 	}
 	stop()
+}
+
+// TestDirectoryOfRun holds that the run that sees a change first has it.
+func TestDirectoryOfRun(t *testing.T) {
+	ca := fakeca.New(t, fakeca.Options{})
+	root := filepath.Join(t.TempDir(), "root.pem")
+	if err := os.WriteFile(root, ca.RootPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(write(t, fmt.Sprintf("targets: {ca: {directory_url: %q, environment: staging, tls_config: {ca_file: %q}, probes: {directory: 0s}}}\n", ca.URL(), root)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := new(store)
+	e := &executor{book: budget.NewBook(kept), directory: newDirectories(kept, slog.New(slog.DiscardHandler), nil)}
+	made, err := e.prepare(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.swap(made)
+	defer e.swap(inForce{})
+	run := func() *probe.Directory {
+		t.Helper()
+		start := time.Now()
+		facts := e.execute(t.Context(), runner.Job{ID: probe.NewID(start), Start: start, Pair: cfg.Pairs()[0]})
+		if facts.Failure != nil || facts.Directory == nil {
+			t.Fatalf("failure %+v, directory %+v", facts.Failure, facts.Directory)
+		}
+		return facts.Directory
+	}
+	if d := run(); d.Change != nil {
+		t.Errorf("the first one: %+v", d.Change)
+	}
+	ca.Fault(probe.CallDirectory, fakeca.Fault{Edit: fakeca.Set("renewalInfo", ca.URL()+"/x")}, 0)
+	if d := run(); d.Change == nil || d.Change.String() != "endpoints: renewalInfo added" {
+		t.Errorf("the change: %+v", d.Change)
+	}
+	if d := run(); d.Change != nil {
+		t.Errorf("afterwards: %+v", d.Change)
+	}
 }
