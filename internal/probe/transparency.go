@@ -2,7 +2,7 @@ package probe
 
 import "time"
 
-// CheckSCTs: each SCT of a log that is known is verified, and Chrome's policy is met.
+// CheckSCTs is that each SCT of a log that is known is verified, and Chrome's policy is met.
 const CheckSCTs Check = "scts"
 
 // Transparency is what the SCTs embedded in a certificate say (RFC 6962 §3.3):
