@@ -127,6 +127,20 @@ func TestSpent(t *testing.T) {
 	}
 }
 
+// What becomes of a poll says nothing about an order whose finalization the CA took.
+func TestPollRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	b.ca.Fault(probe.CallFinalize, fakeca.Fault{Stuck: true}, 0)
+	b.ca.Fault(probe.CallOrder, fakeca.Fault{Problem: &fakeca.Problem{Type: "rateLimited", Status: 429}}, 0)
+	p := &purse{}
+	facts := b.spending(p, probe.ProberIssue, fixed("a.probe.example"))
+	wantFailure(t, facts, probe.StepFinalization, probe.FailureCall, "", "429")
+	if len(p.spent) != 1 || p.spent[0].NoCertificate || p.spent[0].Issued {
+		t.Errorf("spent %+v", p.spent)
+	}
+}
+
 // A run that the budget denies asks the CA for nothing.
 func TestDenied(t *testing.T) {
 	t.Parallel()

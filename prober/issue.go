@@ -113,18 +113,20 @@ func (r *run) finalizeOrder(ctx context.Context, o *order, csr []byte) (string, 
 	payload := json.RawMessage(`{"csr":"` + base64.RawURLEncoding.EncodeToString(csr) + `"}`)
 	r.spending.finalized = true // until it is known better
 	got, err := r.finalize(ctx, o, payload, acmehttp.Exchange{})
-	defer func() { r.spending.finalized = !neverIssued(err) }()
+	r.spending.finalized = !untaken(err)
 	for n := 1; n <= maxFinalizations && notReady(err); n++ {
 		// The authorizations are valid, and the order lags behind them.
 		got, err = r.awaitOrder(ctx, o, finalOrder{Status: acme.StatusPending}, acme.StatusReady, acme.StatusProcessing, acme.StatusValid)
 		if err == nil && got.Status == acme.StatusReady {
 			got, err = r.finalize(ctx, o, payload, acmehttp.Exchange{Attempt: n, RetryCause: causeOrderNotReady})
 		}
+		r.spending.finalized = !untaken(err)
 	}
 	if err == nil && got.Status != acme.StatusValid {
 		got, err = r.awaitOrder(ctx, o, got, acme.StatusValid)
 	}
 	if err != nil {
+		r.spending.finalized = r.spending.finalized && !givenUp(err)
 		return "", err
 	}
 	r.spending.issued = true
@@ -147,11 +149,17 @@ func (r *run) finalize(ctx context.Context, o *order, payload json.RawMessage, e
 	return got, r.checkFinalOrder(got.Status, sent.Response.Body)
 }
 
-// neverIssued reports whether nothing was or will be issued for an order that was
-// finalized with err: the CA did not take the request, or gave the order up.
-func neverIssued(err error) bool {
+// untaken reports whether the CA did not take the request that ended with err. What
+// becomes of polls after one that it took says nothing about it.
+func untaken(err error) bool {
 	f, ok := errors.AsType[*failure](err)
-	return ok && (f.unheard || f.Kind == probe.FailureObject && f.Object == objectOrder)
+	return ok && f.unheard
+}
+
+// givenUp reports whether err is that the CA has given the order up.
+func givenUp(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.Kind == probe.FailureObject && f.Object == objectOrder
 }
 
 // notReady reports whether the CA does not hold the order for ready: "the

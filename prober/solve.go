@@ -89,8 +89,13 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 		err = r.publish(ctx, elsewhere)
 	}
 	if err == nil {
-		err = r.step(probe.StepValidation, about(names), func() error { return r.validate(ctx, o, tasks) })
-		r.spending.tried(tasks, err == nil)
+		err = r.step(probe.StepValidation, about(names), func() error {
+			passed := false
+			defer func() { r.spending.tried(tasks, passed) }() // after a panic too
+			err := r.validate(ctx, o, tasks)
+			passed = err == nil
+			return err
+		})
 	}
 	if err != nil {
 		r.settle(promises)
