@@ -56,7 +56,8 @@ func (r *Runner) servedElsewhere(ru *run, now time.Time) bool {
 		if l.gen == nil || l.pair.Target == ru.pair.Pair.Target || l.gen.pair.Target.DirectoryURL == ru.pair.Target.DirectoryURL {
 			continue
 		}
-		if l.gen.pair.Challenge() == challenge && !l.gen.worked.IsZero() && now.Sub(l.gen.worked) < servedFor && validated(l.gen.success) {
+		if l.gen.pair.Challenge() == challenge && !l.gen.worked.IsZero() && now.Sub(l.gen.worked) < servedFor &&
+			l.gen.last == l.gen.success && validated(l.gen.success) {
 			return true
 		}
 	}
@@ -77,6 +78,9 @@ func (r *Runner) confirm(ru *run) {
 	}
 }
 
+// quick are the probers whose runs take a few small answers.
+var quick = map[probe.Prober]bool{probe.ProberDirectory: true, probe.ProberNonce: true, probe.ProberAccount: true}
+
 // timeout is how long ru may take.
 func (ru *run) timeout() time.Duration {
 	switch {
@@ -84,7 +88,7 @@ func (ru *run) timeout() time.Duration {
 		return min(ru.pair.Timeout, followUpTimeout)
 	case ru.trigger == probe.TriggerConfirm && ru.pair.Module.Prober.Orders():
 		return min(ru.pair.Timeout, confirmOrderTimeout)
-	case ru.trigger == probe.TriggerConfirm:
+	case ru.trigger == probe.TriggerConfirm && quick[ru.pair.Module.Prober]:
 		return min(ru.pair.Timeout, confirmTimeout)
 	}
 	return ru.pair.Timeout

@@ -264,6 +264,7 @@ func TestServedElsewhere(t *testing.T) {
 		want  probe.Fault
 	}{
 		"served":            {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, success, time.Minute, probe.FaultCA},
+		"failed since":      {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, success, time.Minute, probe.FaultUnknown},
 		"too long ago":      {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, success, 11 * time.Minute, probe.FaultUnknown},
 		"the same CA":       {[]func(*config.Pair){of(probe.ProberValidate), directory("https://one.example/")}, success, time.Minute, probe.FaultUnknown},
 		"another challenge": {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/"), challenge}, success, time.Minute, probe.FaultUnknown},
@@ -281,6 +282,13 @@ func TestServedElsewhere(t *testing.T) {
 			h.sleepTo(time.Hour)
 			if _, err := h.r.Trigger(h.t.Context(), other.Pair, probe.TriggerScrape); err != nil {
 				t.Fatal(err)
+			}
+			if name == "failed since" {
+				tt.facts = failure
+				h.sleepTo(time.Hour + 30*time.Second)
+				if _, err := h.r.Trigger(h.t.Context(), other.Pair, probe.TriggerScrape); err != nil {
+					t.Fatal(err)
+				}
 			}
 			h.sleepTo(time.Hour + tt.later)
 			if a, _ := h.trigger(time.Minute); a.Result.Verdict.Fault != tt.want {

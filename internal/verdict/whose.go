@@ -49,7 +49,7 @@ var rejecting = map[probe.Reason]bool{
 // Repeat reports whether the same run at once would tell whose fault it is: what has
 // worked is rejected, for the first time.
 func Repeat(v probe.Verdict, c Context) bool {
-	return rejecting[v.Reason] && c.Worked && c.Again != v.Reason
+	return rejecting[v.Reason] && c.Worked && !rejecting[c.Again]
 }
 
 // timely are the reasons that something is not valid now, which our own clock says.
@@ -100,7 +100,7 @@ func (e *evidence) byValidation(reason probe.Reason) probe.Fault {
 	}
 	found, missing := e.lookups()
 	switch {
-	case found && reason == ValidationDNS:
+	case found && !missing && reason == ValidationDNS:
 		return probe.FaultCA // the world resolves it
 	case missing && !found:
 		return probe.FaultClient
@@ -149,7 +149,8 @@ func (e *evidence) partial() bool {
 // any of them was told that it is not there.
 func (e *evidence) lookups() (found, missing bool) {
 	for _, l := range e.facts.Lookups {
-		found = found || l.Found
+		// An address may be from a cache; a record's value is new in each run.
+		found = found || l.Found && l.Type == "TXT"
 		missing = missing || !l.Found && !l.Silent
 	}
 	return found, missing

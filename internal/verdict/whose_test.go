@@ -69,7 +69,7 @@ func TestFailedValidations(t *testing.T) {
 		return probe.Visit{Challenge: challenge, Identifier: "a.example", Asked: asked, OK: ok}
 	}
 	served := []probe.Visit{visit(probe.HTTP01, "GET", true)}
-	found, missing, silent := probe.Lookup{Found: true}, probe.Lookup{Answer: "NXDOMAIN"}, probe.Lookup{Silent: true}
+	found, address, missing, silent := probe.Lookup{Found: true, Type: "TXT"}, probe.Lookup{Found: true, Type: "A/AAAA"}, probe.Lookup{Answer: "NXDOMAIN"}, probe.Lookup{Silent: true}
 	for name, tt := range map[string]struct {
 		problem   string
 		detail    string
@@ -90,7 +90,8 @@ func TestFailedValidations(t *testing.T) {
 		"some perspectives":                        {problem: "unauthorized", detail: "During secondary validation: 192.0.2.1: invalid", visits: served, want: "unknown"},
 		"some perspectives, others are served":     {problem: "unauthorized", detail: "During secondary validation: x", visits: served, elsewhere: true, want: "ca"},
 		"dns, the world resolves it":               {problem: "dns", lookups: []probe.Lookup{found, silent}, want: "ca"},
-		"dns, half of the world does":              {problem: "dns", lookups: []probe.Lookup{found, missing}, want: "ca"},
+		"dns, half of the world does":              {problem: "dns", lookups: []probe.Lookup{found, missing}, want: "unknown"},
+		"dns, an address from a cache":             {problem: "dns", lookups: []probe.Lookup{address}, want: "unknown"},
 		"dns, the world does not":                  {problem: "dns", lookups: []probe.Lookup{missing, silent}, want: "client"},
 		"dns, nobody answers":                      {problem: "dns", lookups: []probe.Lookup{silent, silent}, want: "unknown"},
 		"dns, nobody answers, others are served":   {problem: "dns", lookups: []probe.Lookup{silent, silent}, elsewhere: true, want: "ca"},
