@@ -90,8 +90,9 @@ lint: $(GOLANGCI_LINT) ## golangci-lint on all our modules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 .PHONY: bench
-bench: ## cost and precision of a run, against a reference in the same run; cost of the budget and of checks
+bench: ## cost and precision of a run, against a reference in the same run; cost of the budget, of checks and of the page
 	@$(GO) test -run '^$$' -bench . -benchmem ./internal/budget ./internal/conformance
+	@$(GO) test -run '^$$' -bench Index -benchtime 100x ./internal/web
 	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./bench
 
 .PHONY: docs
