@@ -69,6 +69,20 @@ func validated(r *probe.Result) bool {
 	return slices.ContainsFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepValidation && s.OK })
 }
 
+// track tells whoever keeps the incidents of a run whose configuration is in force,
+// and has it confirmed if that is wanted. Nothing but the lane waits for it: what
+// changes is on disk before it is shown.
+func (r *Runner) track(ru *run, res *probe.Result) {
+	if r.incidents == nil || !r.valid(ru) {
+		return
+	}
+	if confirm := r.incidents(res); confirm || ru.repeat {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.confirm(ru)
+	}
+}
+
 // confirm has a failure confirmed, or not, by another run at once, if whoever
 // keeps the incidents wants that. It takes no tick's place. It needs mu.
 func (r *Runner) confirm(ru *run) {

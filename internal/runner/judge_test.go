@@ -83,6 +83,32 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// A disk that hangs while an incident is written delays no answer, no observer and
+// no other pair.
+func TestIncidentsDelayNobody(t *testing.T) {
+	bubble(t, Options{Incidents: func(r *probe.Result) bool {
+		if r.Pair == pairA {
+			time.Sleep(time.Hour)
+		}
+		return false
+	}}, func(h *harness) {
+		h.start(configured(interval(0)), configured(named("ca", "b")))
+		if a, took := h.trigger(time.Minute); !a.Fresh || took != 0 {
+			t.Errorf("answered after %v: %+v", took, a)
+		}
+		h.sleepTo(30 * time.Minute)
+		observed := 0
+		for _, e := range h.seen("observe") {
+			if e.Pair == "ca/b" {
+				observed++
+			}
+		}
+		if observed < 29 {
+			t.Errorf("%d runs of another pair in half an hour", observed)
+		}
+	})
+}
+
 // A tick that falls into a confirming run has its run in it.
 func TestConfirmAcrossATick(t *testing.T) {
 	bubble(t, Options{Incidents: func(r *probe.Result) bool { return r.Trigger == probe.TriggerTick && !r.Verdict.Success() }}, func(h *harness) {

@@ -41,6 +41,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	// lane is free only after it, so that a pair's Results are stored in order.
 	r.publish(ru, res)
 	if ru.item == nil {
+		r.track(ru, res)
 		r.keep(ru, res)
 	} else {
 		r.settle(ctx, ru)
@@ -83,14 +84,8 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	}
 	r.mu.Unlock()
 	if valid {
-		confirm := ru.item == nil && r.incidents != nil && (r.incidents(res) || ru.repeat)
 		for _, o := range r.observers {
 			o.Observe(res)
-		}
-		if confirm {
-			r.mu.Lock()
-			r.confirm(ru)
-			r.mu.Unlock()
 		}
 	}
 	ru.result = res
