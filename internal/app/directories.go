@@ -62,6 +62,9 @@ func (d *directories) restore() error {
 			d.logger.Error("A stored directory is not readable, and taken for none", "target", target, "err", err)
 			return nil
 		}
+		if k.SeenAt.After(time.Now()) {
+			k.SeenAt = time.Time{} // by a clock that was wrong: no run would be later
+		}
 		if d.kept[target] == nil {
 			d.kept[target] = k
 		}

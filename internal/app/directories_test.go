@@ -145,6 +145,16 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("of a target that was removed: %v", *shown)
 	}
 	stop()
+
+	// What a clock in the future has written hides nothing after a restart.
+	d, _, stop = start(target)
+	see(d, target, time.Now().Add(24*time.Hour), "a")
+	stop()
+	d, _, stop = start(target)
+	if see(d, target, time.Now(), "b") == nil {
+		t.Error("a change is hidden until a time that is yet to come")
+	}
+	stop()
 }
 
 // TestDirectoryOfRun holds that the run that sees a change first has it.

@@ -157,11 +157,11 @@ func (e *executor) now(pair config.Pair) (f inForce, t *acmehttp.Transport, rele
 }
 
 // issuedBy is what is remembered of a target's certificates.
-func (e *executor) issuedBy(target string) prober.Issued {
+func (e *executor) issuedBy(pair config.Pair) prober.Issued {
 	if e.issued == nil {
 		return nil
 	}
-	return e.issued.of(target)
+	return e.issued.of(pair.Pair.Target, pair.Target.DirectoryURL)
 }
 
 // lookup asks the world for what a target's validators have to find; nil: nobody
@@ -210,7 +210,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		FollowUps:  job.FollowUps,
 		Budget:     e.book.Purse(job.Pair, job.Trigger == probe.TriggerConfirm),
 		Lookup:     f.lookup(job.Pair.Target),
-		Issued:     e.issuedBy(job.Pair.Pair.Target),
+		Issued:     e.issuedBy(job.Pair),
 		Responders: f.config.Responders,
 		Records:    f.records,
 		Logs:       f.logs,

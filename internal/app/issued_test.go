@@ -16,6 +16,9 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
+// ca is the directory of the CA that issues.
+const ca = "https://ca.example/dir"
+
 // chainOf makes n certificates; with padding as many bytes in each.
 func chainOf(t *testing.T, n, padding int) (chain []*x509.Certificate) {
 	t.Helper()
@@ -41,7 +44,7 @@ func chainOf(t *testing.T, n, padding int) (chain []*x509.Certificate) {
 
 func wantLast(t *testing.T, i *lastIssued, target string, want []*x509.Certificate) {
 	t.Helper()
-	got, err := i.of(target).Last()
+	got, err := i.of(target, ca).Last()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +68,10 @@ func TestIssuedIsRestored(t *testing.T) {
 	i := newIssued(kept, slog.New(slog.DiscardHandler))
 	wantLast(t, i, "corp", nil)
 	one, two, other := chainOf(t, 2, 0), chainOf(t, 3, 0), chainOf(t, 1, 0)
-	i.of("corp").Keep(one)
-	i.of("other").Keep(other)
-	i.of("corp").Keep(two)
-	i.of("corp").Keep(chainOf(t, 2, maxIssued/2)) // too long: what was before stays
+	i.of("corp", ca).Keep(one)
+	i.of("other", ca).Keep(other)
+	i.of("corp", ca).Keep(two)
+	i.of("corp", ca).Keep(chainOf(t, 2, maxIssued/2)) // too long: what was before stays
 	wantLast(t, i, "corp", two)
 
 	// A command beside the exporter that runs knows that it knows nothing.
@@ -76,7 +79,7 @@ func TestIssuedIsRestored(t *testing.T) {
 	if err := beside.take(probe.ProberCRL); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newIssued(beside, slog.New(slog.DiscardHandler)).of("corp").Last(); err == nil || !strings.Contains(err.Error(), "held by acme_exporter") {
+	if _, err := newIssued(beside, slog.New(slog.DiscardHandler)).of("corp", ca).Last(); err == nil || !strings.Contains(err.Error(), "held by acme_exporter") {
 		t.Errorf("beside another process: %v", err)
 	}
 	if err := kept.close(); err != nil {
@@ -92,10 +95,17 @@ func TestIssuedIsRestored(t *testing.T) {
 	wantLast(t, restored, "corp", two)
 	wantLast(t, restored, "other", other)
 	wantLast(t, restored, "third", nil)
+	if got, err := restored.of("corp", "https://other.example/dir").Last(); got != nil || err != nil {
+		t.Errorf("another CA has issued %d certificates, %v", len(got), err)
+	}
+	expired := chainOf(t, 1, 0)
+	expired[0].NotAfter = time.Now().Add(-time.Second)
+	restored.of("other", ca).Keep(expired)
+	wantLast(t, restored, "other", nil)
 	if err := again.Commit(state.Change{Bucket: bucketIssued, Key: "third", Value: storedChain{Chain: [][]byte{{1}}}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := restored.of("third").Last(); err == nil {
+	if _, err := restored.of("third", ca).Last(); err == nil {
 		t.Error("what is no certificate was read")
 	}
 }
