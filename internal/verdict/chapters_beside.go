@@ -29,7 +29,7 @@ var besides = []ReasonDoc{
 	failure(CRLIDP, ca, "the revocation list is not the one of its URL",
 		"The issuingDistributionPoint names other URLs or other kinds of certificates, or is missing where one issuer has several lists.",
 		"The CA's: one list can be put in another's place, and hides what is revoked.",
-		"Report it to the CA."),
+		"Report it to the CA. With step-ca, set `crl.idpURL` to the URL that certificates name: by itself it leaves its port out."),
 
 	failure(OCSPUnreadable, ca, "the OCSP answer cannot be read",
 		"Not DER, or no basic OCSP response.",

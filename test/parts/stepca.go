@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,14 +26,43 @@ import (
 // StartStepCA starts step-ca with an ACME provisioner, and has it validate at p.
 func StartStepCA(tb testing.TB, p Ports) *CA {
 	tb.Helper()
-	return startStepCA(tb, p, map[string]any{"type": "ACME", "name": "acme"}, func(string) {})
+	return startStepCA(tb, p, tb.TempDir(), map[string]any{"type": "ACME", "name": "acme"}, nil, func(string) {})
+}
+
+// ListingStepCA is step-ca that publishes a CRL, which its certificates name.
+type ListingStepCA struct {
+	*CA
+	CRL        string // URL
+	IssuerFile string // PEM, of who signs the CRL
+}
+
+// StartListingStepCA is [StartStepCA] for one that publishes a CRL. Located says
+// whether it is told where the CRL is, for its issuingDistributionPoint: by itself it
+// leaves its port out.
+func StartListingStepCA(tb testing.TB, p Ports, located bool) *ListingStepCA {
+	tb.Helper()
+	address := process.Loopback(freePort(tb, "tcp"))
+	url, dir := "http://"+address+"/1.0/crl", tb.TempDir()
+	list := map[string]any{"enabled": true, "generateOnRevoke": true, "cacheDuration": "24h"}
+	if located {
+		list["idpURL"] = url
+	}
+	template := `{"subject": {{ toJson .Subject }}, "sans": {{ toJson .SANs }}, "keyUsage": ["digitalSignature"],
+		"extKeyUsage": ["serverAuth"], "crlDistributionPoints": ["` + url + `"]}`
+	provisioner := map[string]any{
+		"type": "ACME", "name": "acme", "options": map[string]any{"x509": map[string]string{"template": template}},
+	}
+	settings := map[string]any{"crl": list, "insecureAddress": address}
+	ca := startStepCA(tb, p, dir, provisioner, settings, func(string) {})
+	return &ListingStepCA{CA: ca, CRL: url, IssuerFile: filepath.Join(dir, "intermediate.pem")}
 }
 
 // StartBindingStepCA is StartStepCA for one whose accounts must be bound to the
 // external account id, whose HMAC key is given in base64url. It can be bound once.
 func StartBindingStepCA(tb testing.TB, p Ports, id, key string) *CA {
 	tb.Helper()
-	return startStepCA(tb, p, map[string]any{"type": "ACME", "name": "acme", "requireEAB": true}, func(db string) {
+	provisioner := map[string]any{"type": "ACME", "name": "acme", "requireEAB": true}
+	return startStepCA(tb, p, tb.TempDir(), provisioner, nil, func(db string) {
 		cmd := exec.CommandContext(tb.Context(), "go", "run", "./eab", "-db="+db, "-id="+id, "-key="+key)
 		cmd.Dir, cmd.Env = root+"/tools/step-ca", append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -41,17 +71,16 @@ func StartBindingStepCA(tb testing.TB, p Ports, id, key string) *CA {
 	})
 }
 
-// startStepCA starts step-ca with the provisioner, after seed has filled its
-// database.
-func startStepCA(tb testing.TB, p Ports, provisioner map[string]any, seed func(db string)) *CA {
+// startStepCA starts step-ca in dir with the provisioner and more settings of
+// ca.json, after seed has filled its database.
+func startStepCA(tb testing.TB, p Ports, dir string, provisioner, more map[string]any, seed func(db string)) *CA {
 	tb.Helper()
 	binary := StepCABinary(tb)
-	dir := tb.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	roots := stepCAKeys(tb, file)
 
 	address := process.Loopback(freePort(tb, "tcp"))
-	configuration, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"root": file("root.pem"), "crt": file("intermediate.pem"), "key": file("intermediate.key"),
 		"address":  address,
 		"dnsNames": []string{"127.0.0.1", "localhost"},
@@ -60,7 +89,9 @@ func startStepCA(tb testing.TB, p Ports, provisioner map[string]any, seed func(d
 		"authority": map[string]any{
 			"provisioners": []map[string]any{provisioner},
 		},
-	})
+	}
+	maps.Copy(settings, more)
+	configuration, err := json.Marshal(settings)
 	if err != nil {
 		tb.Fatal(err)
 	}
