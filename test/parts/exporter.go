@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -242,6 +243,11 @@ func (m Metrics) Sum(family string, labels ...string) float64 {
 		sum += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
 	}
 	return sum
+}
+
+// Has reports whether there is a series of the family whose labels include these.
+func (m Metrics) Has(family string, labels ...string) bool {
+	return slices.ContainsFunc(m[family].GetMetric(), func(metric *dto.Metric) bool { return matches(metric, labels) })
 }
 
 func matches(metric *dto.Metric, labels []string) bool {
