@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -90,7 +89,7 @@ type exporter struct {
 	ready      atomic.Bool
 	config     atomic.Pointer[config.Config] // in force
 
-	reloading sync.Mutex // held while a configuration is built and swapped in
+	file *reloader // brings the configuration file into force
 }
 
 // Serve runs the exporter until ctx ends, then stops it in order: no new
@@ -118,6 +117,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		},
 		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}
+	e.file = &reloader{file: common.ConfigFile, load: e.load}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e, Incidents: e.incidents})
@@ -222,36 +222,6 @@ func (e *exporter) closeResponders(ctx context.Context) {
 	}
 }
 
-// start brings the first configuration into force.
-func (e *exporter) start() error {
-	cfg, err := e.common.load()
-	if err != nil {
-		return err
-	}
-	if err := e.apply(cfg); err != nil {
-		return err
-	}
-	e.metrics.Reloaded(true, time.Now())
-	return nil
-}
-
-// reload brings the configuration file into force, wholly or not at all.
-func (e *exporter) reload(context.Context) error {
-	e.reloading.Lock()
-	defer e.reloading.Unlock()
-	cfg, err := e.common.load()
-	if err == nil {
-		err = e.apply(cfg)
-	}
-	e.metrics.Reloaded(err == nil, time.Now())
-	if err != nil {
-		e.logger.Error("Reload failed; the configuration before stays in force", "err", err)
-		return err
-	}
-	e.logger.Info("Reloaded", "file", e.common.ConfigFile)
-	return nil
-}
-
 // apply builds everything that can fail, then swaps.
 func (e *exporter) apply(cfg *config.Config) error {
 	made, err := e.executor.prepare(cfg)
@@ -314,29 +284,3 @@ func (e *exporter) Budgets(now time.Time) []probe.Budget {
 
 // OK implements metrics.Budget.
 func (e *exporter) OK() bool { return e.executor.book.OK() }
-
-// watch reloads at a hangup and, if asked to, when the file has changed.
-func (e *exporter) watch(ctx context.Context, hangup <-chan os.Signal, o ServeOptions) {
-	var tick <-chan time.Time
-	if o.AutoReload && e.common.ConfigFile != "" {
-		ticker := time.NewTicker(o.AutoReloadInterval)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
-	last, _ := os.ReadFile(e.common.ConfigFile)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-		case <-tick:
-			now, err := os.ReadFile(e.common.ConfigFile)
-			if err != nil || bytes.Equal(now, last) {
-				continue // a file that is being replaced is not a mistake yet
-			}
-			last = now
-		}
-		// Its error has been logged, and is in the metrics.
-		_ = e.reload(ctx)
-	}
-}
