@@ -115,7 +115,7 @@ func (r *run) lookup(ctx context.Context, key crypto.Signer) (url string, err er
 func (r *run) location(resp *acmehttp.Response) (string, error) {
 	url := resp.Header.Get("Location")
 	if !isHTTPS(url) {
-		return "", r.broken("", "the Location of new-account's answer is not an absolute https URL")
+		return "", r.unusable("", "the Location of new-account's answer", url)
 	}
 	return url, r.checkAccount(resp)
 }

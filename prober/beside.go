@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -93,7 +92,7 @@ func (r *run) getOnce(ctx context.Context, what fetch) (*acmehttp.Response, erro
 		}
 		defer res.Body.Close()
 		if res.StatusCode != http.StatusOK && !what.anyCertificate {
-			return fmt.Errorf("HTTP %d", res.StatusCode)
+			return errStatus // unanswered has the number
 		}
 		return nil
 	})

@@ -107,7 +107,7 @@ func (r *run) checkDirectory(required []string) error {
 		}
 		u, err := url.Parse(value)
 		if err != nil || !isHTTPS(value) {
-			return r.broken(objectDirectory, "the directory's %s is not an absolute https URL", field)
+			return r.unusable(objectDirectory, "the directory's "+field, value)
 		}
 		if err := r.HTTP.CheckHost(u); err != nil {
 			return r.broken(objectURL, "the directory's %s: %s", field, quoted(err.Error()))

@@ -40,7 +40,8 @@ func TestDirectoryBroken(t *testing.T) {
 		{"without newOrder", fakeca.Fault{Edit: fakeca.Without("newOrder")}, probe.FailureProtocol, "the directory lacks newOrder"},
 		{"without revokeCert", fakeca.Fault{Edit: fakeca.Without("revokeCert")}, probe.FailureProtocol, "the directory lacks revokeCert"},
 		{"without keyChange", fakeca.Fault{Edit: fakeca.Without("keyChange")}, probe.FailureProtocol, "the directory lacks keyChange"},
-		{"http", fakeca.Fault{Edit: fakeca.WithScheme("http")}, probe.FailureProtocol, "the directory's newNonce is not an absolute https URL"},
+		{"http", fakeca.Fault{Edit: fakeca.WithScheme("http")}, probe.FailureProtocol, "the directory's newNonce is not https, but http"},
+		{"204", fakeca.Fault{Status: http.StatusNoContent}, probe.FailureCall, "directory answered HTTP 204, which is not its status"},
 		{"relative", fakeca.Fault{Edit: fakeca.Set("newOrder", "/order")}, probe.FailureProtocol, "the directory's newOrder is not an absolute https URL"},
 		{"no host", fakeca.Fault{Edit: fakeca.Set("keyChange", "https:///x")}, probe.FailureProtocol, "the directory's keyChange is not"},
 		{"a number", fakeca.Fault{Edit: fakeca.Set("newOrder", 1)}, probe.FailureProtocol, "the directory cannot be read: json: cannot unmarshal number"},
@@ -56,8 +57,11 @@ func TestDirectoryBroken(t *testing.T) {
 			b.ca.Fault(probe.CallDirectory, tt.fault, 0)
 			facts := b.run(probe.ProberDirectory)
 			object := objectDirectory
-			if tt.kind == probe.FailureCall {
+			switch {
+			case tt.kind == probe.FailureCall:
 				object = ""
+			case tt.name == "http":
+				object = objectURL
 			}
 			f := wantFailure(t, facts, probe.StepDirectory, tt.kind, object, tt.detail)
 			if f.Call != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"golang.org/x/crypto/acme"
@@ -24,6 +25,9 @@ const (
 
 // maxQuoted bounds what a detail quotes of somebody else's words, in bytes.
 const maxQuoted = 200
+
+// errStatus is of an answer whose status is not that of the call's success.
+var errStatus = errors.New("not the call's status for a success")
 
 // failure is what ends a run, on its way up.
 type failure struct {
@@ -59,6 +63,16 @@ func (l *line) broken(object, format string, args ...any) *failure {
 	f := fail(probe.FailureProtocol, object, fmt.Sprintf(format, args...))
 	f.Call = l.lastCall()
 	return f
+}
+
+// unusable returns the failure of a CA that hands out a URL, which is the object's
+// what, that is not an absolute https one. One that leads elsewhere is refused; what
+// leads nowhere breaks RFC 8555.
+func (l *line) unusable(object, what, raw string) *failure {
+	if u, err := url.Parse(raw); err == nil && u.Scheme != "" && u.Hostname() != "" {
+		return l.broken(objectURL, "%s is not https, but %s", what, quoted(u.Scheme))
+	}
+	return l.broken(object, "%s is not an absolute https URL", what)
 }
 
 // lastCall returns the index of the call that the line has made last, or -1.
@@ -132,7 +146,8 @@ func (l *line) unanswered(ctx context.Context, ex *acmehttp.Exchange, err error)
 	default:
 		f.Kind = probe.FailureProtocol
 		f.Detail = fmt.Sprintf("the answer of %s cannot be read: %s", call.Name, quoted(err.Error()))
-		if _, ok := errors.AsType[*acme.Error](err); ok {
+		if _, ok := errors.AsType[*acme.Error](err); ok || errors.Is(err, errStatus) {
+			f.Kind = probe.FailureCall
 			f.Detail = fmt.Sprintf("%s answered HTTP %d, which is not its status for a success", call.Name, call.Status)
 		}
 	}

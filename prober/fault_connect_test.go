@@ -34,7 +34,7 @@ func TestDirectoryFaults(t *testing.T) {
 		"redirect":         {play: &fakeca.Fault{Redirect: "https://127.0.0.1:1/"}, reason: "edge_3xx", fault: ca, calls: map[probe.CallName]int{on: 1}},
 		"no newOrder":      {play: edit(fakeca.Without("newOrder")), reason: "protocol", fault: ca},
 		"no newNonce":      {play: edit(fakeca.Without("newNonce")), reason: "protocol", fault: ca},
-		"http URLs":        {play: edit(fakeca.WithScheme("http")), reason: "protocol", fault: ca},
+		"http URLs":        {play: edit(fakeca.WithScheme("http")), reason: "url_refused", fault: ca},
 		"relative URL":     {play: edit(fakeca.Set("newOrder", "/new-order")), reason: "protocol", fault: ca},
 		"wrong types":      {play: edit(fakeca.Set("newOrder", []int{1})), reason: "protocol", fault: ca},
 		"meta of a number": {play: edit(fakeca.Set("meta", 1)), reason: "protocol", fault: ca},
@@ -43,7 +43,7 @@ func TestDirectoryFaults(t *testing.T) {
 		"503, empty":       {play: &fakeca.Fault{Status: 503}, reason: "edge_5xx", fault: ca},
 		"500":              {play: problem("serverInternal", 500), reason: "server_internal", fault: ca},
 		"legacy 503":       {play: problem("urn:acme:error:serverInternal", 503), reason: "server_internal", fault: ca},
-		"204":              {play: &fakeca.Fault{Status: 204}, reason: "protocol", fault: ca},
+		"204":              {play: &fakeca.Fault{Status: 204}, reason: "unexpected_status", fault: ca},
 		"429 of the edge":  {play: &fakeca.Fault{HTML: true, Status: 429}, reason: "rate_limited"},
 		"problem on 200":   {play: &fakeca.Fault{Body: []byte(`{"type":"urn:ietf:params:acme:error:serverInternal"}`)}, reason: "protocol", fault: ca},
 

@@ -23,7 +23,7 @@ func TestOrderFaults(t *testing.T) {
 		"limit":                  {play: &fakeca.Fault{Problem: &fakeca.Problem{Type: "rateLimited", Status: 429}, Header: retryAfter("1000000")}, reason: "rate_limited"},
 		"502 of the edge":        {play: &fakeca.Fault{HTML: true, Status: 502}, reason: "edge_5xx", fault: ca},
 		"403 of the edge":        {play: &fakeca.Fault{HTML: true, Status: 403}, reason: "edge_4xx", fault: ca},
-		"HTML":                   {play: &fakeca.Fault{HTML: true}, reason: "protocol", fault: ca, calls: map[probe.CallName]int{probe.CallNewOrder: 1}},
+		"HTML":                   {play: &fakeca.Fault{HTML: true}, reason: "unexpected_status", fault: ca, calls: map[probe.CallName]int{probe.CallNewOrder: 1}},
 		"redirect":               {play: &fakeca.Fault{Redirect: "https://127.0.0.1:1/"}, reason: "edge_3xx", fault: ca, calls: map[probe.CallName]int{probe.CallNewOrder: 1}},
 		"hangs":                  {play: &fakeca.Fault{Hang: true}, hangs: true, reason: "no_answer_timeout", fault: ca, calls: map[probe.CallName]int{probe.CallNewOrder: 1}},
 		"closed":                 {play: &fakeca.Fault{HangUp: fakeca.BeforeHeaders}, reason: "no_answer_closed", fault: ca, calls: map[probe.CallName]int{probe.CallNewOrder: 1}},
@@ -43,7 +43,7 @@ func TestOrderFaults(t *testing.T) {
 		"no authorizations":      {play: edit(fakeca.Set("authorizations", []string{})), reason: "protocol", fault: ca},
 		"duplicated URLs":        {play: edit(twice), reason: "protocol", fault: ca},
 		"too many URLs":          {play: edit(many), reason: "protocol", fault: ca},
-		"http URL":               {play: edit(fakeca.WithScheme("http")), reason: "protocol", fault: ca},
+		"http URL":               {play: edit(fakeca.WithScheme("http")), reason: "url_refused", fault: ca},
 		"no finalize":            {play: edit(fakeca.Without("finalize")), reason: "protocol", fault: ca},
 		"other name":             {play: edit(fakeca.Set("identifiers", []map[string]any{{"type": "dns", "value": "other.example"}})), reason: "protocol", fault: ca},
 		"no Location":            {play: &fakeca.Fault{Header: map[string][]string{"Location": {}}}, reason: "protocol", fault: ca},
@@ -81,7 +81,7 @@ func TestAuthorizationFaults(t *testing.T) {
 		"HTML":              {play: &fakeca.Fault{HTML: true}, stage: probe.StepAuthorization, reason: "protocol", fault: ca},
 		"no token":          {play: edit(fakeca.EditChallenges(fakeca.Without("token"))), stage: probe.StepAuthorization, reason: "protocol", fault: ca},
 		"token is a path":   {play: edit(fakeca.EditChallenges(fakeca.Set("token", "../../etc/passwd"))), stage: probe.StepAuthorization, reason: "protocol", fault: ca},
-		"http challenge":    {play: edit(fakeca.EditChallenges(fakeca.Set("url", "http://127.0.0.1/x"))), stage: probe.StepAuthorization, reason: "protocol", fault: ca},
+		"http challenge":    {play: edit(fakeca.EditChallenges(fakeca.Set("url", "http://127.0.0.1/x"))), stage: probe.StepAuthorization, reason: "url_refused", fault: ca},
 		"private challenge": {play: edit(fakeca.EditChallenges(fakeca.Set("url", "https://10.0.0.1/x"))), stage: probe.StepValidation, reason: "url_refused", fault: ca},
 	}
 	for name, f := range table {
@@ -166,7 +166,7 @@ func TestFinalizationFaults(t *testing.T) {
 		"unknown status":       {play: edit(fakeca.Set("status", "happy")), reason: "protocol", fault: ca},
 		"HTML":                 {play: &fakeca.Fault{HTML: true}, reason: "protocol", fault: ca},
 		"no certificate URL":   {play: edit(fakeca.Without("certificate")), reason: "protocol", fault: ca},
-		"http certificate URL": {play: edit(fakeca.Set("certificate", "http://127.0.0.1/x")), reason: "protocol", fault: ca},
+		"http certificate URL": {play: edit(fakeca.Set("certificate", "http://127.0.0.1/x")), reason: "url_refused", fault: ca},
 		"private finalize URL": {arm: once(probe.CallNewOrder, fakeca.Fault{Edit: fakeca.Set("finalize", "https://10.0.0.1/x")}), reason: "url_refused", fault: ca},
 		"poll 500":             {ca: async, arm: func(c *fakeca.CA) { c.Fault(probe.CallOrder, *problem("serverInternal", 500), 0) }, reason: "server_internal", fault: ca},
 	}

@@ -131,7 +131,7 @@ func (r *run) finalizeOrder(ctx context.Context, o *order, csr []byte) (string, 
 	}
 	r.spending.issued = true
 	if !isHTTPS(got.Certificate) {
-		return "", r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
+		return "", r.unusable(objectOrder, "the valid order's certificate", got.Certificate)
 	}
 	return got.Certificate, nil
 }

@@ -101,7 +101,7 @@ func (r *run) newOrder(ctx context.Context, o *order) error {
 		return err
 	}
 	if o.url = placed.URI; !isHTTPS(o.url) {
-		return r.broken(objectOrder, "the Location of new-order's answer is not an absolute https URL")
+		return r.unusable(objectOrder, "the Location of new-order's answer", o.url)
 	}
 	return r.checkOrder(o, placed, ex.Response.Body)
 }
@@ -134,7 +134,7 @@ func (l *line) checkOrder(o *order, got *acme.Order, body []byte) error {
 		return l.broken(objectOrder, "the order is for other identifiers than those that were ordered")
 	}
 	if !isHTTPS(got.FinalizeURL) {
-		return l.broken(objectOrder, "the order's finalize is not an absolute https URL")
+		return l.unusable(objectOrder, "the order's finalize", got.FinalizeURL)
 	}
 	if len(got.AuthzURLs) == 0 {
 		return l.broken(objectOrder, "the order has no authorizations")
@@ -144,7 +144,7 @@ func (l *line) checkOrder(o *order, got *acme.Order, body []byte) error {
 	}
 	for i, url := range got.AuthzURLs {
 		if !isHTTPS(url) {
-			return l.broken(objectOrder, "the URL of an authorization of the order is not an absolute https URL")
+			return l.unusable(objectOrder, "the URL of an authorization of the order", url)
 		}
 		if slices.Contains(got.AuthzURLs[:i], url) {
 			return l.broken(objectOrder, "the order lists an authorization twice")

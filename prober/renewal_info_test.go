@@ -137,7 +137,7 @@ func TestRenewalInfoWrong(t *testing.T) {
 		"empty":         {window("2026-01-02T00:00:00Z", "2026-01-02T01:00:00+01:00"), probe.FailureProtocol, "starts at"},
 		"never again":   {fakeca.Fault{Header: http.Header{"Retry-After": nil}}, probe.FailureProtocol, "no Retry-After"},
 		"again someday": {fakeca.Fault{Header: http.Header{"Retry-After": {"soon"}}}, probe.FailureProtocol, "no Retry-After"},
-		"status":        {fakeca.Fault{Status: http.StatusNoContent}, probe.FailureProtocol, "0.pem: the answer of renewal-info cannot be read: HTTP 204"},
+		"status":        {fakeca.Fault{Status: http.StatusNoContent}, probe.FailureCall, "0.pem: renewal-info answered HTTP 204, which is not its status for a success"},
 		"broken":        {fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, probe.FailureCall, "0.pem: renewal-info answered HTTP 500 serverInternal"},
 		"too long":      {fakeca.Fault{Oversize: 2 << 20}, probe.FailureCall, "renewal-info"},
 	} {
@@ -193,7 +193,7 @@ func TestRenewalInfoNothing(t *testing.T) {
 	wantFailure(t, facts, probe.StepDirectory, probe.FailureUnsupported, "directory", "has no renewalInfo")
 	b.ca.Fault(probe.CallDirectory, fakeca.Fault{Edit: fakeca.Set("renewalInfo", "http://ca.example/x")}, 1)
 	facts = b.renewals(nil, filepath.Join(dir, "*.pem"))
-	wantFailure(t, facts, probe.StepDirectory, probe.FailureProtocol, "directory", "renewalInfo is not an absolute https URL")
+	wantFailure(t, facts, probe.StepDirectory, probe.FailureProtocol, "url", "renewalInfo is not https, but http")
 	b.ca.Fault(probe.CallDirectory, fakeca.Fault{Edit: fakeca.Set("renewalInfo", "https://169.254.169.254/x")}, 1)
 	facts = b.renewals(nil, filepath.Join(dir, "*.pem"))
 	wantFailure(t, facts, probe.StepDirectory, probe.FailureProtocol, "url", "renewalInfo")

@@ -126,7 +126,7 @@ func (r *run) choose(a *acme.Authorization, typ probe.ChallengeType) (*acme.Chal
 	}
 	c := a.Challenges[i]
 	if !isHTTPS(c.URI) {
-		return nil, r.broken(objectChallenge, "the challenge's url is not an absolute https URL").of(name)
+		return nil, r.unusable(objectChallenge, "the challenge's url", c.URI).of(name)
 	}
 	if typ != probe.DNSPersist01 && (!isBase64URL(c.Token) || len(c.Token) > maxToken) {
 		return nil, r.broken(objectChallenge, "the challenge's token is not a string of base64url of at most %d bytes", maxToken).of(name)

@@ -21,6 +21,9 @@ func edges() []faultCase {
 		{name: "503 with Retry-After", arm: first(header(fakeca.Fault{Status: 503}, "Retry-After", "120")), want: byCA(directory, "edge_5xx")},
 		{name: "HTML from the CDN with 502 at the nonce", prober: probe.ProberNonce, arm: on(probe.CallNewNonce, html(502)), want: byCA(nonce, "http_5xx")},
 		{name: "HTML from the CDN with 403 at the nonce", prober: probe.ProberNonce, arm: on(probe.CallNewNonce, html(403)), want: byCA(nonce, "edge_4xx")},
+		{name: "204 instead of the directory", arm: first(fakeca.Fault{Status: 204}), want: byCA(directory, "unexpected_status")},
+		{name: "200 instead of 201 to a new order", prober: probe.ProberOrder, arm: on(probe.CallNewOrder, fakeca.Fault{Body: []byte("{}")}), want: byCA(order, "unexpected_status")},
+		{name: "HTML with 200 to a new order", prober: probe.ProberOrder, arm: on(probe.CallNewOrder, html(200)), want: byCA(order, "unexpected_status")},
 		{name: "status 999", arm: first(fakeca.Fault{Status: 999}), want: byCA(directory, "unexpected_status")},
 	}
 	for status, reason := range map[int]probe.Reason{403: "edge_4xx", 502: "edge_5xx", 503: "edge_5xx", 520: "edge_5xx"} {
@@ -76,6 +79,9 @@ func protocolErrors() []faultCase {
 	elsewhere := fakeca.Set("authorizations", []string{"https://10.0.0.1/a"})
 	return []faultCase{
 		{name: "directory without new-order", arm: edited(probe.CallDirectory, fakeca.Without("newOrder")), want: byCA(directory, "protocol")},
+		{name: "http in the directory", arm: edited(probe.CallDirectory, fakeca.WithScheme("http")), want: byCA(directory, "url_refused")},
+		{name: "http in an order", prober: probe.ProberOrder, arm: edited(probe.CallNewOrder, fakeca.WithScheme("http")), want: byCA(order, "url_refused")},
+		{name: "a path instead of a URL in the directory", arm: edited(probe.CallDirectory, fakeca.Set("newOrder", "/new-order")), want: byCA(directory, "protocol")},
 		{name: "a private address in the directory", arm: edited(probe.CallDirectory, fakeca.WithHost("10.0.0.1")), want: byCA(directory, "url_refused")},
 		{name: "the metadata service in the directory", arm: edited(probe.CallDirectory, fakeca.WithHost("169.254.169.254")), want: byCA(directory, "url_refused")},
 		{name: "a name of a private address in the directory", prober: probe.ProberNonce, arm: named, want: byCA(nonce, "url_refused")},

@@ -191,17 +191,17 @@ var wrong = []ReasonDoc{
 		"The CA's: its front ends do not share their nonces.",
 		"Wait, and watch the CA's status page. A proxy that sends requests to different data centres does this too."),
 	failure(UnexpectedStatus, ca, "the CA answered with a status that the call does not have",
-		"A status outside 200 to 599, or a 2xx that RFC 8555 does not know for this call.",
-		"The CA's.",
-		"Report it to the CA."),
+		"A status outside 200 to 599, or a 2xx that is not the call's by its RFC, whatever the body is: 200 to a new order, 204 to the directory.",
+		"The CA's, or of whoever answers in its place: an HTML page with status 200 to a new order.",
+		"Check `directory_url`, then report it to the CA."),
 	failure(Protocol, ca, "the CA broke the protocol",
 		"An answer that is not JSON, lacks a field, a URL or a nonce, has an unknown status or another name than the one asked for.",
 		"The CA's, or of whoever answers in its place: an HTML page with status 200.",
 		"Check `directory_url`, then report it to the CA."),
 	failure(URLRefused, []probe.Fault{probe.FaultCA, probe.FaultClient}, "the URL is one that the CA may not send us to",
-		"A URL that is not https or longer than 8 KiB, or an address in a loopback, private, link-local or metadata network in which the directory does not live.",
+		"A URL of another scheme than https or longer than 8 KiB, or an address in a loopback, private, link-local or metadata network in which the directory does not live.",
 		"The CA's, which handed it out; the configuration's if it is the directory's own.",
-		"If it is right so, add the network to the target's `allow_networks`."),
+		"For a network that is right, add it to the target's `allow_networks`. For a CA of your own that says `http:` behind a proxy, have the proxy tell it the scheme (`X-Forwarded-Proto: https`)."),
 }
 
 var certificates = []ReasonDoc{
