@@ -152,6 +152,9 @@ func (m *Module) complete(name string, r Responders, ps *problems, at path) {
 		if i.KeyType == "" {
 			i.KeyType = KeyECDSAP256
 		}
+		if i.Revoke != nil {
+			i.Revoke.complete(ps, at.keys("issue", "revoke"))
+		}
 	}
 }
 

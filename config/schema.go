@@ -279,6 +279,8 @@ type Issue struct {
 	PersistPolicy string `yaml:"persist_policy,omitempty"` // as for Validate
 	// Lint has zlint look at each certificate.
 	Lint bool `yaml:"lint,omitempty"`
+	// Revoke has some of the certificates revoked; nil: none.
+	Revoke *Revoke `yaml:"revoke,omitempty"`
 }
 
 // Names says for which names.

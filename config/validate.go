@@ -210,6 +210,7 @@ func (c *Config) validateProbes(ps *problems, at path, t *Target, preset *Preset
 		validateInterval(ps, at, t, preset, name, m)
 		validateLimits(ps, at, preset, name, m)
 		validateIssuer(ps, at, t, name, m)
+		validateRevoke(ps, at, t, preset, name, m)
 		c.validateIssued(ps, at, t, name, m)
 		if m.Prober.Orders() && t.Environment == Production && !t.RateLimits.none() && len(t.Limits()) == 0 {
 			// It might lock out the domains that the CA is there for.
@@ -334,12 +335,17 @@ func (r *CAA) validate(ps *problems, at path) {
 // only tells of a value that is not among those known.
 func only[S ~string](ps *problems, at path, got S, known ...S) {
 	if !slices.Contains(known, got) {
-		list := texts(known)
-		if n := len(list) - 1; n > 0 {
-			list = append(list[:n-1], list[n-1]+" or "+list[n])
-		}
-		ps.add(at, "want %s, got %q", strings.Join(list, ", "), got)
+		ps.add(at, "want %s, got %q", oneOf(known), got)
 	}
+}
+
+// oneOf lists what there is to choose from: "a, b or c".
+func oneOf[S ~string](known []S) string {
+	list := texts(known)
+	if n := len(list) - 1; n > 0 {
+		list = append(list[:n-1], list[n-1]+" or "+list[n])
+	}
+	return strings.Join(list, ", ")
 }
 
 // proberKnown reports whether there is such a prober.

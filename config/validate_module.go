@@ -50,6 +50,9 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 		validateProfile(ps, at.keys("issue", "profile"), m.Issue.Profile)
 		only(ps, at.keys("issue", "authorization"), m.Issue.Authorization, AuthorizationFresh, AuthorizationReuse)
 		only(ps, at.keys("issue", "key_type"), m.Issue.KeyType, KeyECDSAP256, KeyECDSAP384, KeyRSA2048, KeyRSA4096)
+		if r := m.Issue.Revoke; r != nil {
+			r.validate(ps, at.keys("issue", "revoke"))
+		}
 	}
 }
 

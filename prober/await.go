@@ -38,7 +38,7 @@ func (r *run) awaitAuthorization(ctx context.Context, t *task) error {
 func (r *run) awaitReady(ctx context.Context, o *order, tasks []*task) error {
 	asked := false
 	look := func(ctx context.Context) (string, time.Duration, error) {
-		got, ex, err := r.getOrder(ctx, o.url)
+		got, ex, err := r.getOrder(ctx, "", o.url)
 		if err != nil {
 			return "", 0, err
 		}

@@ -3,7 +3,6 @@ package prober
 import (
 	"crypto"
 	"crypto/x509"
-	"encoding/hex"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/conformance"
@@ -40,7 +39,7 @@ func (r *run) inspect(chain []*x509.Certificate, key crypto.PublicKey, names []s
 func describe(chain []*x509.Certificate) *probe.Certificate {
 	leaf := chain[0]
 	f := &probe.Certificate{
-		Serial:    bounded(hex.EncodeToString(leaf.SerialNumber.Bytes())),
+		Serial:    serialOf(leaf),
 		Issuer:    bounded(leaf.Issuer.String()),
 		NotBefore: leaf.NotBefore,
 		NotAfter:  leaf.NotAfter,

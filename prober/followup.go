@@ -116,9 +116,7 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 		return f
 	}
 	if f, ok := errors.AsType[*failure](err); ok && f.Kind == probe.FailureUnsupported {
-		// No later attempt will do better. If it cannot be forgotten it is tried
-		// until it expires.
-		_ = r.FollowUps.Drop(r.FollowUp.ID)
+		return r.giveUp(f)
 	}
 	return err
 }

@@ -67,12 +67,17 @@ func probeIssue(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	err = r.step(probe.StepCertificate, "", func() error {
+		return r.inspect(chain, key.Public(), o.names)
+	})
+	if err == nil && r.revokes() {
+		// Nobody is to look at it any more: the CA would want it to be renewed at once.
+		return r.sampleRevocation(chain, m.Revoke.Reason)
+	}
 	if r.Issued != nil {
 		r.Issued.Keep(chain)
 	}
-	return r.step(probe.StepCertificate, "", func() error {
-		return r.inspect(chain, key.Public(), o.names)
-	})
+	return err
 }
 
 // certificateRequest makes a new key of that type and the request to certify it
@@ -193,7 +198,7 @@ func (r *run) checkFinalOrder(status string, body []byte) error {
 // URL that new-order gave: finalize's answer may come without a Location.
 func (r *run) awaitOrder(ctx context.Context, o *order, got finalOrder, want ...string) (finalOrder, error) {
 	err := r.poll(ctx, objectOrder, got.Status, got.retryAfter, func(ctx context.Context) (string, time.Duration, error) {
-		read, ex, err := r.getOrder(ctx, o.url)
+		read, ex, err := r.getOrder(ctx, "", o.url)
 		if err != nil {
 			return "", 0, err
 		}

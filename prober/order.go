@@ -52,7 +52,7 @@ func probeOrder(ctx context.Context, r *run) error {
 			return err
 		}
 		placed := *o
-		read, ex, err := r.getOrder(ctx, o.url)
+		read, ex, err := r.getOrder(ctx, "", o.url)
 		if err != nil {
 			return err
 		}
@@ -106,9 +106,10 @@ func (r *run) newOrder(ctx context.Context, o *order) error {
 	return r.checkOrder(o, placed, ex.Response.Body)
 }
 
-// getOrder reads the order at url by POST-as-GET.
-func (l *line) getOrder(ctx context.Context, url string) (o *acme.Order, ex *acmehttp.Exchange, err error) {
-	ex, err = l.exchange(ctx, acmehttp.Exchange{}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
+// getOrder reads the order at url by POST-as-GET. The call is empty where new-order
+// taught the URL.
+func (l *line) getOrder(ctx context.Context, call probe.CallName, url string) (o *acme.Order, ex *acmehttp.Exchange, err error) {
+	ex, err = l.exchange(ctx, acmehttp.Exchange{Call: call}, func(ctx context.Context, _ *acmehttp.Exchange) (err error) {
 		o, err = l.client.GetOrder(ctx, url)
 		return err
 	})

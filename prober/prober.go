@@ -30,6 +30,8 @@ type Request struct {
 	Records    Records // used where a record is elsewhere; nil: nowhere
 	Budget     Budget  // of what the CA limits; nil: it limits nothing
 	Issued     Issued  // what the target has issued; nil: nobody remembers
+	// Revocations say when a certificate's turn is to be revoked; nil: none's ever is.
+	Revocations Revocations
 	// Lookup asks the world for what validators have to find, after they have not;
 	// nil: nobody is asked.
 	Lookup func(ctx context.Context, c probe.Challenge) []probe.Lookup
@@ -59,6 +61,7 @@ var probers = map[probe.Prober]prober{
 var followUps = map[probe.FollowUpKind]prober{
 	probe.FollowUpDeactivateAuthz: followDeactivateAuthz,
 	probe.FollowUpWithdrawRecords: followWithdrawRecords,
+	probe.FollowUpRevoke:          followRevoke,
 }
 
 // A prober does one run. Every error it returns is a *failure.

@@ -31,6 +31,7 @@ type executor struct {
 	responders *challenge.Set
 	book       *budget.Book         // of what the CAs limit
 	issued     *lastIssued          // nil: nobody remembers
+	revoked    *revocations         // when certificates were; nil: none ever is
 	directory  *directories         // nil: nobody compares
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
@@ -164,6 +165,14 @@ func (e *executor) issuedBy(pair config.Pair) prober.Issued {
 	return e.issued.of(pair.Pair.Target, pair.Target.DirectoryURL)
 }
 
+// revocationsOf say when it is the turn of a pair's certificate to be revoked.
+func (e *executor) revocationsOf(p probe.Pair) prober.Revocations {
+	if e.revoked == nil {
+		return nil
+	}
+	return e.revoked.of(p)
+}
+
 // lookup asks the world for what a target's validators have to find; nil: nobody
 // of those that we may ask sees it.
 func (f *inForce) lookup(t *config.Target) func(context.Context, probe.Challenge) []probe.Lookup {
@@ -215,6 +224,8 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Records:    f.records,
 		Logs:       f.logs,
 		Progress:   progress,
+
+		Revocations: e.revocationsOf(job.Pair.Pair),
 	})
 	e.directory.compare(job.Pair.Target, job.Pair.Pair.Target, job.Start, facts.Directory)
 	return facts

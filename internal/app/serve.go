@@ -113,7 +113,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		responders: responders,
 		executor: &executor{
 			accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept),
-			issued: newIssued(kept, common.Logger),
+			issued: newIssued(kept, common.Logger), revoked: newRevocations(kept),
 		},
 		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}

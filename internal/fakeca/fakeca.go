@@ -231,6 +231,13 @@ func (ca *CA) Orders() []string {
 	return list
 }
 
+// OrderURL is the URL of an order, by its place in Orders.
+func (ca *CA) OrderURL(i int) string {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.url(ca.orders[i].path)
+}
+
 // Secrets are the nonces and tokens that were handed out: what a client must
 // neither log nor keep.
 func (ca *CA) Secrets() []string {

@@ -97,9 +97,9 @@ of certificates that failed a check, which go on, as do the state and the incide
 before ` + "`/-/ready`" + ` says so. A pair that is removed from the configuration loses all its series. One whose configuration changed keeps its counters and histograms, and loses
 the gauges until its next run.
 
-Follow-ups (short runs that undo what a run left behind) count in ` + "`acme_follow_ups_total`" + `, their calls in
+Follow-ups (short runs that do what a run left to be done) count in ` + "`acme_follow_ups_total`" + `, their calls in
 ` + "`acme_request_duration_seconds`, `acme_requests_total`, `acme_request_retries_total` and `acme_connection_duration_seconds`" + `;
-they touch nothing else of the pair.
+they touch nothing else of the pair, but for those that revoke a certificate.
 `
 
 const histograms = `

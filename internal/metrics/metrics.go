@@ -116,7 +116,7 @@ func (m *Metrics) Observe(r *probe.Result) {
 	}
 	m.countCalls(p, r)
 	if r.FollowUp != "" {
-		m.f.runs.followUps.WithLabelValues(p.labels(string(r.FollowUp), string(r.Verdict.Outcome))...).Inc()
+		m.countFollowUp(p, r)
 	} else {
 		m.countRun(p, r)
 		m.countValidation(p, r)

@@ -284,7 +284,10 @@ func TestApplyInitialisesFollowUps(t *testing.T) {
 		"http-01":           {module(probe.HTTP01, config.AuthorizationFresh), []probe.FollowUpKind{probe.FollowUpDeactivateAuthz}},
 		"dns-01, reused":    {module(probe.DNS01, config.AuthorizationReuse), []probe.FollowUpKind{probe.FollowUpWithdrawRecords}},
 		"http-01, reused":   {module(probe.HTTP01, config.AuthorizationReuse), nil},
-		"validate, persist": {&config.Module{Prober: probe.ProberValidate, Validate: &config.Validate{Challenge: probe.DNSPersist01}}, probe.FollowUpKinds()},
+		"validate, persist": {&config.Module{Prober: probe.ProberValidate, Validate: &config.Validate{Challenge: probe.DNSPersist01}}, []probe.FollowUpKind{probe.FollowUpDeactivateAuthz, probe.FollowUpWithdrawRecords}},
+		"revoked": {&config.Module{Prober: probe.ProberIssue, Issue: &config.Issue{
+			Challenge: probe.HTTP01, Authorization: config.AuthorizationReuse, Revoke: &config.Revoke{},
+		}}, []probe.FollowUpKind{probe.FollowUpRevoke}},
 	} {
 		m, reg := newMetrics(t, "")
 		p := configured(issuing, "1")

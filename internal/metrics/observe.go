@@ -25,6 +25,17 @@ func (m *Metrics) countRun(p *pair, r *probe.Result) {
 	}
 }
 
+// countFollowUp counts a follow-up. One that revokes does what is to be measured, and
+// is apart from its run only so that it cannot get lost.
+func (m *Metrics) countFollowUp(p *pair, r *probe.Result) {
+	m.f.runs.followUps.WithLabelValues(p.labels(string(r.FollowUp), string(r.Verdict.Outcome))...).Inc()
+	for _, s := range r.Steps {
+		if s.OK && s.Name == probe.StepRevocation {
+			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
+		}
+	}
+}
+
 // countCalls counts the calls of a run.
 func (m *Metrics) countCalls(p *pair, r *probe.Result) {
 	for i := range r.Calls {

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -381,4 +382,35 @@ func TestObserveRefusedAddress(t *testing.T) {
 		"acme_connection_duration_seconds{phase=connect}": 0,
 		"acme_connection_duration_seconds{phase=tls}":     0,
 	})
+}
+
+// TestObserveRevocation holds that the step of a follow-up that revokes is measured,
+// and those on the way to it are not.
+func TestObserveRevocation(t *testing.T) {
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{configured(issuing, "1")})
+	r := followUp(issuing, "1", start)
+	r.FollowUp = probe.FollowUpRevoke
+	r.Steps = []probe.Step{{Name: probe.StepDirectory, OK: true, Duration: ms}, {Name: probe.StepRevocation, OK: true, Duration: 20 * ms}}
+	r.Calls[0].Name = probe.CallRevokeCert
+	m.Observe(r)
+	r.Steps[1].OK = false
+	r.Verdict = probe.Verdict{Outcome: probe.OutcomeFailure, Fault: probe.FaultCA}
+	m.Observe(r)
+	for series, want := range map[string]float64{
+		"acme_step_duration_seconds{step=revocation}":                  1,
+		"acme_request_duration_seconds{call=revoke-cert}":              2,
+		"acme_follow_ups_total{kind=revoke,outcome=success}":           1,
+		"acme_follow_ups_total{kind=revoke,outcome=failure}":           1,
+		"acme_probes_total{fault=ca,outcome=failure}":                  0,
+		"acme_request_retries_total{call=revoke-cert,cause=bad_nonce}": 0,
+	} {
+		name, _, _ := strings.Cut(series, "{")
+		if got, ok := values(t, reg, name)[series]; got != want || !ok {
+			t.Errorf("%s is %v, %v, want %v; there are %v", series, got, ok, want, values(t, reg, name))
+		}
+	}
+	if got := values(t, reg, "acme_step_duration_seconds"); len(got) != 1 {
+		t.Errorf("steps %v", got)
+	}
 }

@@ -17,6 +17,7 @@ type pair struct {
 	prober      probe.Prober
 	challenge   probe.ChallengeType // empty: it solves none
 	deactivates bool                // its runs leave authorizations to be deactivated
+	revokes     bool                // they leave certificates to be revoked
 	hash        string
 	checks      []probe.Check // that its certificates undergo
 
@@ -44,6 +45,7 @@ func newPair(c config.Pair) *pair {
 	case p.prober == probe.ProberIssue && c.Module.Issue != nil:
 		p.challenge = c.Module.Issue.Challenge
 		p.deactivates = c.Module.Issue.Authorization != config.AuthorizationReuse
+		p.revokes = c.Module.Issue.Revoke != nil
 	}
 	return p
 }
@@ -113,6 +115,9 @@ func (p *pair) leaves() []probe.FollowUpKind {
 	}
 	if p.challenge.DNS() { // it is not known here whether the names are elsewhere
 		kinds = append(kinds, probe.FollowUpWithdrawRecords)
+	}
+	if p.revokes {
+		kinds = append(kinds, probe.FollowUpRevoke)
 	}
 	return kinds
 }

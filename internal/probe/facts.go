@@ -247,11 +247,15 @@ const (
 	// FollowUpWithdrawRecords removes TXT records that were written to a name
 	// server elsewhere.
 	FollowUpWithdrawRecords FollowUpKind = "withdraw_records"
+	// FollowUpRevoke revokes a certificate (RFC 8555 §7.6). Any run may leave it, for
+	// any reason: with the chain once there is one, or with the URL of an order that is
+	// about to be finalized, and then it finds out what became of that.
+	FollowUpRevoke FollowUpKind = "revoke"
 )
 
 // FollowUpKinds lists every kind of follow-up.
 func FollowUpKinds() []FollowUpKind {
-	return []FollowUpKind{FollowUpDeactivateAuthz, FollowUpWithdrawRecords}
+	return []FollowUpKind{FollowUpDeactivateAuthz, FollowUpWithdrawRecords, FollowUpRevoke}
 }
 
 // FollowUp is a side effect that must be undone or watched. It is stored before
@@ -262,11 +266,13 @@ type FollowUp struct {
 	Kind FollowUpKind `json:"kind"`
 	Pair
 	// Parent is the ID of the run whose side effect it is.
-	Parent  string    `json:"parent"`
-	URL     string    `json:"url,omitempty"`     // of the authorization
-	More    []string  `json:"more,omitempty"`    // URLs of further authorizations
-	Records []Record  `json:"records,omitempty"` // to be withdrawn
-	Created time.Time `json:"created"`
+	Parent  string   `json:"parent"`
+	URL     string   `json:"url,omitempty"`     // of the authorization or the order
+	More    []string `json:"more,omitempty"`    // URLs of further authorizations
+	Records []Record `json:"records,omitempty"` // to be withdrawn
+	// Revocation is what a follow-up of the kind FollowUpRevoke does; else nil.
+	Revocation *Revocation `json:"revocation,omitempty"`
+	Created    time.Time   `json:"created"`
 	// NotBefore is when it may next be tried; zero: at once.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	// Expires is when it is given up.

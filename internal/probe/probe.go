@@ -95,6 +95,7 @@ const (
 	StepDownload      StepName = "download"      // RFC 8555 §7.4.2
 	StepCertificate   StepName = "certificate"   // ours: is it what was asked for?
 	StepDeactivation  StepName = "deactivation"  // RFC 8555 §7.5.2
+	StepRevocation    StepName = "revocation"    // RFC 8555 §7.6
 
 	// Of runs of their own.
 	StepCRL  StepName = "crl"  // one list fetched, and checked by RFC 5280 §5
@@ -109,7 +110,7 @@ const (
 func Steps() []StepName {
 	return []StepName{
 		StepSetup, StepDirectory, StepNonce, StepAccount, StepOrder, StepAuthorization,
-		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation,
+		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation, StepRevocation,
 		StepCRL, StepOCSP, StepAIA, StepSite, StepRenewalInfo,
 	}
 }
@@ -134,6 +135,8 @@ type Facts struct {
 	// Renewals are what the CA said of when certificates should be renewed; at most
 	// 100.
 	Renewals []Renewal `json:"renewals,omitempty"`
+	// Revocation is that of the certificate that a follow-up has to do with; else nil.
+	Revocation *Revocation `json:"revocation,omitempty"`
 	// Account is the URL of the account that signed (RFC 8555 §6.2); empty: none did.
 	Account string `json:"account,omitempty"`
 }

@@ -68,18 +68,29 @@ func (f followUps) Drop(id string) error {
 	return nil
 }
 
-// added returns the follow-ups that ru has added and not dropped, oldest first.
+// added returns the follow-ups that ru has added and not dropped, oldest first, as
+// Results show them: a certificate that is to be revoked stays with the follow-up.
 func (r *Runner) added(ru *run) []probe.FollowUp {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []probe.FollowUp
 	for _, it := range ru.lane.items {
 		if it.Parent == ru.id {
-			all = append(all, it.FollowUp)
+			all = append(all, shown(it.FollowUp))
 		}
 	}
 	slices.SortFunc(all, compareFollowUps)
 	return all
+}
+
+// shown returns f without what only its own run has a use for.
+func shown(f probe.FollowUp) probe.FollowUp {
+	if f.Revocation != nil {
+		v := *f.Revocation
+		v.Chain = nil
+		f.Revocation = &v
+	}
+	return f
 }
 
 func compareFollowUps(a, b probe.FollowUp) int {
@@ -141,6 +152,9 @@ func (r *Runner) expire(l *lane, now time.Time) {
 // so that somebody can do it by hand.
 func leftBehind(f probe.FollowUp) []any {
 	attrs := []any{"target", f.Target, "module", f.Module, "kind", f.Kind}
+	if v := f.Revocation; v != nil {
+		attrs = append(attrs, "serial", v.Serial, "reason", v.Reason)
+	}
 	if f.URL != "" {
 		attrs = append(attrs, "urls", append([]string{f.URL}, f.More...))
 	}

@@ -400,3 +400,35 @@ func TestStopLeavesRetries(t *testing.T) {
 		}
 	})
 }
+
+// TestResultsLeaveChainsOut holds that a certificate that is to be revoked is stored,
+// and given to who revokes it, and in no Result.
+func TestResultsLeaveChainsOut(t *testing.T) {
+	store := newMemory()
+	bubble(t, Options{Store: store}, func(h *harness) {
+		f := probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{Serial: "2a", Chain: [][]byte{{1}, {2}}}}
+		done := false
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			if job.FollowUp != nil {
+				done = len(job.FollowUp.Revocation.Chain) == 2
+				return lasting(time.Second)(ctx, job)
+			}
+			if err := job.FollowUps.Add(f); err != nil {
+				t.Error(err)
+			}
+			if n := len(store.followUp(t, "1").Revocation.Chain); n != 2 {
+				t.Errorf("%d certificates are stored", n)
+			}
+			return lasting(time.Second)(ctx, job)
+		}
+		h.start(configured(interval(0)))
+		a, _ := h.trigger(time.Minute)
+		if diff := cmp.Diff(&probe.Revocation{Serial: "2a"}, a.Result.FollowUps[0].Revocation); diff != "" {
+			t.Error(diff)
+		}
+		h.sleepTo(time.Minute)
+		if !done {
+			t.Error("the follow-up did not get the chain")
+		}
+	})
+}

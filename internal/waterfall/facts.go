@@ -56,6 +56,9 @@ func facts(r *probe.Result) []Fact {
 			}
 		}
 	}
+	if v := r.Revocation; v != nil {
+		add(Fact{Label: "revocation", Value: revocation(v)})
+	}
 	if f := r.Failure; f != nil && f.Problem != nil {
 		add(Fact{Label: f.Object, Value: problem(f.Problem), Bad: true})
 	}
@@ -76,6 +79,9 @@ func facts(r *probe.Result) []Fact {
 
 // followUp is the kind of f, and of which names it is to withdraw records.
 func followUp(f *probe.FollowUp) string {
+	if v := f.Revocation; v != nil && v.Serial != "" {
+		return fmt.Sprintf("%s: serial %s, reason %s", f.Kind, v.Serial, v.Reason)
+	}
 	if len(f.Records) == 0 {
 		return string(f.Kind)
 	}
@@ -88,6 +94,15 @@ func followUp(f *probe.FollowUp) string {
 	s := fmt.Sprintf("%s: %s", f.Kind, strings.Join(names[:min(len(names), shownNames)], ", "))
 	if more := len(names) - shownNames; more > 0 {
 		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// revocation says what becomes of a certificate.
+func revocation(v *probe.Revocation) string {
+	s := fmt.Sprintf("serial %s, reason %s", v.Serial, v.Reason)
+	if !v.At.IsZero() {
+		s += ", revoked at " + v.At.UTC().Format(time.RFC3339)
 	}
 	return s
 }

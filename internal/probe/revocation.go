@@ -1,0 +1,47 @@
+package probe
+
+import "time"
+
+// RevocationReason is why a certificate is revoked, by its name in RFC 5280 §5.3.1.
+type RevocationReason string
+
+// The reasons for which we revoke.
+const (
+	ReasonUnspecified          RevocationReason = "unspecified"
+	ReasonKeyCompromise        RevocationReason = "keyCompromise" // the CA never certifies the key again
+	ReasonSuperseded           RevocationReason = "superseded"
+	ReasonCessationOfOperation RevocationReason = "cessationOfOperation"
+)
+
+// RevocationReasons lists every reason for which we revoke.
+func RevocationReasons() []RevocationReason {
+	return []RevocationReason{ReasonUnspecified, ReasonKeyCompromise, ReasonSuperseded, ReasonCessationOfOperation}
+}
+
+// Code is the reason's number (RFC 5280 §5.3.1).
+func (r RevocationReason) Code() int {
+	switch r {
+	case ReasonKeyCompromise:
+		return 1
+	case ReasonSuperseded:
+		return 4
+	case ReasonCessationOfOperation:
+		return 5
+	}
+	return 0
+}
+
+// Revocation is that of one certificate: what a follow-up has to do, and what a run
+// has made of it.
+type Revocation struct {
+	// Serial is the certificate's, in lower-case hex; empty: it is yet to be
+	// downloaded.
+	Serial string           `json:"serial,omitempty"`
+	Reason RevocationReason `json:"reason"`
+	// Chain is the certificate and its issuer's, in DER. Of a follow-up of the kind
+	// FollowUpRevoke it may be empty: then it is what became of the order at the
+	// follow-up's URL. Facts leave it out.
+	Chain [][]byte `json:"chain,omitempty"`
+	// At is when the CA said that the certificate is revoked; zero: it has not yet.
+	At time.Time `json:"at,omitzero"`
+}

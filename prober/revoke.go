@@ -1,0 +1,180 @@
+package prober
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"github.com/acme-exporter/acme_exporter/internal/acmehttp"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Revocations say which of a pair's certificates is to be revoked, so that there are
+// no more of them than the configuration wants, over restarts too.
+type Revocations interface {
+	// Due reports whether the last one was that long ago, or never.
+	Due(every time.Duration) bool
+	// Begin notes, durably, that one begins now.
+	Begin() error
+}
+
+// revokeLife is how long it is tried to revoke a certificate.
+const revokeLife = 24 * time.Hour
+
+// finalizationLasts is how long a request to finalize an order may be on its way.
+const finalizationLasts = time.Minute
+
+// problemAlreadyRevoked is the type of the problem that a CA answers when a
+// certificate was revoked before (RFC 8555 §7.6).
+const problemAlreadyRevoked = "alreadyRevoked"
+
+// objectRevocation is the revocation that a failure is about.
+const objectRevocation = "revocation"
+
+// revokes reports whether it is the turn of this run's certificate to be revoked.
+func (r *run) revokes() bool {
+	m := r.Pair.Module.Issue.Revoke
+	return m != nil && r.Revocations != nil && r.Revocations.Due(time.Duration(m.Every))
+}
+
+// sampleRevocation leaves it to a follow-up to revoke the certificate, leaf first.
+func (r *run) sampleRevocation(chain []*x509.Certificate, reason probe.RevocationReason) error {
+	return r.step(probe.StepSetup, "", func() error {
+		// First: after a crash there is one too few, rather than one too many.
+		if err := r.Revocations.Begin(); err != nil {
+			return fail(probe.FailureLocal, "", "cannot store that a certificate is to be revoked: "+quoted(err.Error()))
+		}
+		_, err := r.leaveRevocation(revocationOf(chain, reason), "")
+		return err
+	})
+}
+
+// leaveRevocation stores the follow-up that revokes a certificate: the one that what
+// says, or, where that has no chain, the one that comes of the order at that URL,
+// which then need not be finalized yet. It returns the follow-up's ID.
+func (r *run) leaveRevocation(what *probe.Revocation, order string) (id string, err error) {
+	return r.leave(probe.FollowUp{Kind: probe.FollowUpRevoke, URL: order, Revocation: what}, revokeLife)
+}
+
+// revocationOf is that of a chain, leaf first. The issuer's certificate, if there is
+// one, is for those who watch what comes of it.
+func revocationOf(chain []*x509.Certificate, reason probe.RevocationReason) *probe.Revocation {
+	v := &probe.Revocation{Serial: serialOf(chain[0]), Reason: reason}
+	for _, c := range chain[:min(len(chain), 2)] {
+		v.Chain = append(v.Chain, c.Raw)
+	}
+	return v
+}
+
+// serialOf is the certificate's serial number as facts have it.
+func serialOf(c *x509.Certificate) string {
+	return bounded(hex.EncodeToString(c.SerialNumber.Bytes()))
+}
+
+// followRevoke revokes the follow-up's certificate with the account's key (RFC 8555
+// §7.6). It succeeds where there is none to be revoked, or it was before. A
+// revocation that the CA will never take is dropped.
+func followRevoke(ctx context.Context, r *run) error {
+	what := r.FollowUp.Revocation
+	if what == nil {
+		return r.giveUp(fail(probe.FailureLocal, objectRevocation, "the stored follow-up does not say what to revoke"))
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	if len(what.Chain) == 0 {
+		return r.findRevocation(ctx, what.Reason)
+	}
+	seen := *what
+	seen.Chain = nil
+	r.facts.Revocation = &seen
+	err := r.step(probe.StepRevocation, "", func() error { return r.revoke(ctx, what) })
+	if err == nil {
+		seen.At = time.Now()
+	}
+	return err
+}
+
+// findRevocation looks what became of the follow-up's order. Where that has led to a
+// certificate, it is left to a follow-up of its own to revoke it, which no longer
+// depends on whether the CA hands it out.
+func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason) error {
+	var url string
+	err := r.step(probe.StepOrder, "", func() error {
+		o, ex, err := r.getOrder(ctx, probe.CallOrder, r.FollowUp.URL)
+		switch f, _ := errors.AsType[*failure](err); {
+		case f != nil && f.problem != "" && ex.Response.Status == http.StatusNotFound:
+			return nil // the CA, and not what stands before it, knows of none
+		case err != nil:
+			return err
+		}
+		switch o.Status {
+		case acme.StatusValid:
+			if url = o.CertURL; !isHTTPS(url) {
+				return r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
+			}
+		case acme.StatusProcessing:
+			return fail(probe.FailureTimeout, objectOrder, "the order is still processing: the CA may yet issue its certificate")
+		case acme.StatusReady:
+			// A run that was cut may have finalized it a moment ago.
+			if time.Since(r.FollowUp.Created) < finalizationLasts {
+				return fail(probe.FailureTimeout, objectOrder, "the order is ready: the CA may yet learn that it is finalized")
+			}
+		}
+		return nil
+	})
+	if err != nil || url == "" {
+		return err
+	}
+	return r.step(probe.StepDownload, "", func() error {
+		chain, err := r.download(ctx, url)
+		if err != nil {
+			return err
+		}
+		_, err = r.leaveRevocation(revocationOf(chain, reason), "")
+		return err
+	})
+}
+
+// revoke asks the CA to revoke the certificate. That it was revoked before is what an
+// earlier try has done that nobody was left to hear of.
+func (r *run) revoke(ctx context.Context, what *probe.Revocation) error {
+	if r.directory.RevokeCert == "" {
+		f := fail(probe.FailureUnsupported, objectDirectory, "the CA's directory has no revokeCert")
+		return r.giveUp(f)
+	}
+	if err := r.checkDirectory([]string{"revokeCert"}); err != nil {
+		return err
+	}
+	payload := struct {
+		Certificate string `json:"certificate"`
+		Reason      int    `json:"reason,omitempty"` // none is unspecified: "the server SHOULD omit the reasonCode"
+	}{base64.RawURLEncoding.EncodeToString(what.Chain[0]), what.Reason.Code()}
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return fail(probe.FailureLocal, objectRevocation, quoted(err.Error()))
+	}
+	_, err = r.post(ctx, acmehttp.Exchange{}, r.directory.RevokeCert, body)
+	f, ok := errors.AsType[*failure](err)
+	switch {
+	case ok && f.problem == problemAlreadyRevoked:
+		return nil
+	case ok && f.problem == "badRevocationReason":
+		return r.giveUp(f)
+	}
+	return err
+}
+
+// giveUp drops the follow-up, since no later attempt will do better. If it cannot be
+// forgotten it is tried until it expires.
+func (r *run) giveUp(f *failure) error {
+	_ = r.FollowUps.Drop(r.FollowUp.ID)
+	return f
+}

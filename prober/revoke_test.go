@@ -1,0 +1,276 @@
+package prober
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/fakeca"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// sampling is a Revocations whose turn it is until one has begun.
+type sampling struct {
+	*events
+	every time.Duration // that was asked for
+	begun bool
+	err   error
+}
+
+func (s *sampling) Due(every time.Duration) bool {
+	s.every = every
+	return !s.begun
+}
+
+func (s *sampling) Begin() error {
+	if s.err != nil {
+		return s.err
+	}
+	s.begun = true
+	s.add("begin")
+	return nil
+}
+
+// keeping is an Issued that counts.
+type keeping struct{ kept []*x509.Certificate }
+
+func (k *keeping) Keep(chain []*x509.Certificate) { k.kept = chain }
+
+func (k *keeping) Last() ([]*x509.Certificate, error) { return k.kept, nil }
+
+// revoking is the request of a run whose certificates are to be revoked.
+func (b *bench) revoking(reason probe.RevocationReason) (Request, *sampling, *keeping) {
+	b.t.Helper()
+	req := b.request(probe.ProberIssue)
+	req.Pair.Module.Issue.Revoke = &config.Revoke{Reason: reason, Every: model.Duration(12 * time.Hour)}
+	s, k := &sampling{events: b.events}, &keeping{}
+	req.Revocations, req.Issued = s, k
+	return req, s, k
+}
+
+// revocable returns a bench with the follow-up that revokes a certificate.
+func revocable(t *testing.T) (*bench, probe.FollowUp) {
+	t.Helper()
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	req, _, _ := b.revoking(probe.ReasonSuperseded)
+	facts := runFor(t, 5*time.Second, req)
+	wantSuccess(t, facts)
+	if len(facts.FollowUps) != 2 || facts.FollowUps[1].Kind != probe.FollowUpRevoke {
+		t.Fatalf("follow-ups %v", facts.FollowUps)
+	}
+	return b, facts.FollowUps[1]
+}
+
+func TestSampleRevocation(t *testing.T) {
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	req, s, k := b.revoking(probe.ReasonSuperseded)
+	facts := runFor(t, 5*time.Second, req)
+	wantSuccess(t, facts)
+	wantList(t, "events", b.list()[1:], []string{"present http-01", "validate", "withdraw", "begin", "add revoke"})
+	wantList(t, "steps", steps(facts)[6:], []string{"validation", "finalization", "download", "certificate", "setup"})
+	if s.every != 12*time.Hour {
+		t.Errorf("asked whether one is due every %s", s.every)
+	}
+	if k.kept != nil {
+		t.Error("what is to be revoked is kept for those who look at certificates")
+	}
+	f := facts.FollowUps[1]
+	if f.Revocation.Serial != facts.Certificate.Serial || f.Revocation.Reason != probe.ReasonSuperseded || len(f.Revocation.Chain) != 2 || f.URL != "" {
+		t.Errorf("follow-up %+v", f)
+	}
+	if life := f.Expires.Sub(f.Created); life != revokeLife {
+		t.Errorf("it lives %s", life)
+	}
+
+	// The next certificate is not its turn.
+	req.HTTP = b.request(probe.ProberIssue).HTTP
+	facts = runFor(t, 5*time.Second, req)
+	wantSuccess(t, facts)
+	if len(facts.FollowUps) != 1 || k.kept == nil {
+		t.Errorf("follow-ups %v, kept %v", facts.FollowUps, k.kept)
+	}
+}
+
+// TestNoRevocation holds what is not revoked: a certificate with a defect, one that
+// cannot be noted, and one that cannot be promised.
+func TestNoRevocation(t *testing.T) {
+	t.Run("defect", func(t *testing.T) {
+		b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+		b.ca.Fault(probe.CallCertificate, fakeca.Fault{Certificate: fakeca.CertificateOtherKey}, 0)
+		req, s, k := b.revoking(probe.ReasonUnspecified)
+		facts := runFor(t, 5*time.Second, req)
+		wantFailure(t, facts, probe.StepCertificate, probe.FailureCertificate, "certificate", "")
+		if s.begun || len(facts.FollowUps) != 1 || k.kept == nil {
+			t.Errorf("begun %v, follow-ups %v, kept %v", s.begun, facts.FollowUps, k.kept)
+		}
+	})
+	t.Run("not noted", func(t *testing.T) {
+		b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+		req, s, _ := b.revoking(probe.ReasonUnspecified)
+		s.err = errors.New("no space left on device")
+		facts := runFor(t, 5*time.Second, req)
+		wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "", "no space left on device")
+		if len(facts.FollowUps) != 1 {
+			t.Errorf("follow-ups %v", facts.FollowUps)
+		}
+	})
+	t.Run("never", func(t *testing.T) {
+		b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+		req, s, k := b.revoking(probe.ReasonUnspecified)
+		req.Pair.Module.Issue.Revoke = nil
+		facts := runFor(t, 5*time.Second, req)
+		wantSuccess(t, facts)
+		if s.begun || len(facts.FollowUps) != 1 || k.kept == nil {
+			t.Errorf("begun %v, follow-ups %v, kept %v", s.begun, facts.FollowUps, k.kept)
+		}
+	})
+}
+
+func TestRevoke(t *testing.T) {
+	b, f := revocable(t)
+	before := time.Now()
+	facts := b.follow(f)
+	wantSuccess(t, facts)
+	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "revoke-cert"})
+	wantList(t, "steps", steps(facts), []string{"directory", "nonce", "revocation"})
+	v := facts.Revocation
+	if v == nil || v.Serial != f.Revocation.Serial || v.Reason != probe.ReasonSuperseded || v.At.Before(before) || v.Chain != nil {
+		t.Errorf("revocation %+v", v)
+	}
+	requests := b.ca.Requests()
+	var payload struct {
+		Certificate string
+		Reason      int
+	}
+	if err := json.Unmarshal(requests[len(requests)-1].Payload, &payload); err != nil {
+		t.Fatal(err)
+	}
+	if der, err := base64.RawURLEncoding.DecodeString(payload.Certificate); err != nil || string(der) != string(f.Revocation.Chain[0]) || payload.Reason != 4 {
+		t.Errorf("asked for %+v, %v", payload, err)
+	}
+
+	// After a crash nobody knows that it was done.
+	facts = b.follow(f)
+	wantSuccess(t, facts)
+	if last := facts.Calls[len(facts.Calls)-1]; last.Problem == nil || last.Problem.Type != "alreadyRevoked" || facts.Revocation.At.IsZero() {
+		t.Errorf("the second time: %+v, %+v", last, facts.Revocation)
+	}
+}
+
+func TestRevokeUnspecified(t *testing.T) {
+	b, f := revocable(t)
+	f.Revocation.Reason = probe.ReasonUnspecified
+	wantSuccess(t, b.follow(f))
+	requests := b.ca.Requests()
+	var payload map[string]any
+	if err := json.Unmarshal(requests[len(requests)-1].Payload, &payload); err != nil || payload["reason"] != nil {
+		t.Errorf("asked for the reason %v, %v", payload["reason"], err)
+	}
+}
+
+func TestRevokeFails(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		call   probe.CallName
+		fault  fakeca.Fault
+		kind   probe.FailureKind
+		object string
+		detail string
+		drops  bool
+	}{
+		{"server error", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, probe.FailureCall, "", "serverInternal", false},
+		{"not ours", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "unauthorized", Status: 403}}, probe.FailureCall, "", "unauthorized", false},
+		{"edge", "revoke-cert", fakeca.Fault{HTML: true, Status: 502}, probe.FailureCall, "", "HTTP 502", false},
+		{"bad reason", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "badRevocationReason"}}, probe.FailureCall, "", "badRevocationReason", true},
+		{"not offered", "directory", fakeca.Fault{Edit: fakeca.Without("revokeCert")}, probe.FailureUnsupported, "directory", "no revokeCert", true},
+		{"not https", "directory", fakeca.Fault{Edit: fakeca.Set("revokeCert", "http://ca.example/revoke")}, probe.FailureProtocol, "directory", "not an absolute https URL", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, f := revocable(t)
+			before := len(b.list())
+			b.ca.Fault(tt.call, tt.fault, 0)
+			facts := b.follow(f)
+			wantFailure(t, facts, probe.StepRevocation, tt.kind, tt.object, tt.detail)
+			if dropped := len(b.list()) > before; dropped != tt.drops {
+				t.Errorf("events %v, dropped %v, want %v", b.list()[before:], dropped, tt.drops)
+			}
+			if !facts.Revocation.At.IsZero() {
+				t.Errorf("revocation %+v", facts.Revocation)
+			}
+		})
+	}
+}
+
+// TestRevokeOrder holds that a follow-up that was left before there was a certificate
+// finds it by the order, and leaves it to another one.
+func TestRevokeOrder(t *testing.T) {
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	facts := b.run(probe.ProberIssue)
+	wantSuccess(t, facts)
+	f := probe.FollowUp{
+		ID: "1", Kind: probe.FollowUpRevoke, URL: b.ca.OrderURL(0), Created: time.Now(),
+		Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified},
+	}
+	facts = b.follow(f)
+	wantSuccess(t, facts)
+	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "order", "certificate"})
+	if len(facts.FollowUps) != 1 {
+		t.Fatalf("follow-ups %v", facts.FollowUps)
+	}
+	next := facts.FollowUps[0]
+	if next.Kind != probe.FollowUpRevoke || next.Revocation.Serial == "" || len(next.Revocation.Chain) != 2 {
+		t.Errorf("follow-up %+v", next)
+	}
+	facts = b.follow(next)
+	wantSuccess(t, facts)
+	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "revoke-cert"})
+
+	for _, tt := range []struct {
+		name  string
+		call  probe.CallName
+		fault fakeca.Fault
+		age   time.Duration
+		kind  probe.FailureKind // empty: nothing is left to be done
+	}{
+		{"pending", "order", fakeca.Fault{Edit: fakeca.Set("status", "pending")}, 0, ""},
+		{"invalid", "order", fakeca.Fault{Edit: fakeca.Set("status", "invalid")}, 0, ""},
+		{"ready", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, time.Hour, ""},
+		{"ready a moment ago", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, 0, probe.FailureTimeout},
+		{"processing", "order", fakeca.Fault{Edit: fakeca.Set("status", "processing")}, time.Hour, probe.FailureTimeout},
+		{"gone", "order", fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed", Status: 404}}, 0, ""},
+		{"gone, says the edge", "order", fakeca.Fault{HTML: true, Status: 404}, 0, probe.FailureCall},
+		{"no certificate", "certificate", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0, probe.FailureCall},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b.ca.Heal()
+			b.ca.Fault(tt.call, tt.fault, 0)
+			f := f
+			f.Created = f.Created.Add(-tt.age)
+			facts := b.follow(f)
+			if len(facts.FollowUps) != 0 {
+				t.Errorf("follow-ups %v", facts.FollowUps)
+			}
+			if tt.kind == "" {
+				wantSuccess(t, facts)
+				return
+			}
+			if facts.Failure == nil || facts.Failure.Kind != tt.kind {
+				t.Errorf("failure %+v, want %s", facts.Failure, tt.kind)
+			}
+		})
+	}
+}
+
+// TestRevokeOfNothing holds that a follow-up that was stored damaged ends.
+func TestRevokeOfNothing(t *testing.T) {
+	b := newBench(t, fakeca.Options{}).known()
+	facts := b.follow(probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke})
+	wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "revocation", "does not say what to revoke")
+	wantList(t, "events", b.list(), []string{"drop"})
+}
