@@ -42,7 +42,11 @@ type directories struct {
 	// show has a target's metrics start with what is kept of it.
 	show func(target string, changes uint64, last time.Time)
 
-	mu    sync.Mutex                // guards the fields below
+	writing sync.Mutex // held from a change until it is stored: they take turns
+
+	// mu guards the fields below; never held while something is stored. Who holds
+	// writing may read them without.
+	mu    sync.Mutex
 	kept  map[string]*keptDirectory // by target
 	shown map[string]bool           // targets whose metrics say what is kept
 }
@@ -54,8 +58,8 @@ func newDirectories(s *store, logger *slog.Logger, show func(string, uint64, tim
 // restore reads what the store has. It must be called before the pairs are applied
 // that it is about.
 func (d *directories) restore() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	return d.store.All(bucketDirectories, func(target string, value []byte) error {
 		k := new(keptDirectory)
 		if err := json.Unmarshal(value, k); err != nil {
@@ -65,6 +69,8 @@ func (d *directories) restore() error {
 		if k.SeenAt.After(time.Now()) {
 			k.SeenAt = time.Time{} // by a clock that was wrong: no run would be later
 		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
 		if d.kept[target] == nil {
 			d.kept[target] = k
 		}
@@ -79,6 +85,15 @@ func (d *directories) compare(t *config.Target, target string, start time.Time, 
 	if d == nil || seen == nil {
 		return
 	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if k := d.take(t, target, start, seen); k != nil {
+		d.commit(state.Change{Bucket: bucketDirectories, Key: target, Value: k})
+	}
+}
+
+// take is compare, and returns what is to be stored; nil: nothing is. It needs writing.
+func (d *directories) take(t *config.Target, target string, start time.Time, seen *probe.Directory) *keptDirectory {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.kept[target]
@@ -87,12 +102,12 @@ func (d *directories) compare(t *config.Target, target string, start time.Time, 
 		k = &keptDirectory{URL: t.DirectoryURL, Environment: string(t.Environment)}
 		d.kept[target], d.shown[target] = k, true
 	case start.Before(k.SeenAt):
-		return
+		return nil
 	default:
 		k.SeenAt = start
 		fields := changed(&k.Seen, seen)
 		if len(fields) == 0 {
-			return
+			return nil
 		}
 		seen.Change = &probe.DirectoryChange{At: start, Fields: fields}
 		k.Changes++
@@ -100,19 +115,25 @@ func (d *directories) compare(t *config.Target, target string, start time.Time, 
 	}
 	k.Seen, k.SeenAt = *seen, start
 	k.Seen.Change = nil
-	d.commit(state.Change{Bucket: bucketDirectories, Key: target, Value: k})
+	return k
 }
 
 // Apply implements runner.Configured: new targets go on where they were before the
 // start. What is kept of removed ones is forgotten, as their series are.
 func (d *directories) Apply(pairs []config.Pair) {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	d.commit(d.configure(pairs)...)
+}
+
+// configure is Apply, and returns what is to be stored. It needs writing.
+func (d *directories) configure(pairs []config.Pair) (gone []state.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	targets := make(map[string]*config.Target)
 	for _, p := range pairs {
 		targets[p.Pair.Target] = p.Target
 	}
-	var gone []state.Change
 	for name, k := range d.kept {
 		t := targets[name]
 		switch {
@@ -127,10 +148,11 @@ func (d *directories) Apply(pairs []config.Pair) {
 			}
 		}
 	}
-	d.commit(gone...)
+	return gone
 }
 
-// last is the last change of a target's directory; nil: none is known.
+// last is the last change of a target's directory; nil: none is known. It waits for
+// no disk.
 func (d *directories) last(target string) *probe.DirectoryChange {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,4 +197,39 @@ func TestDirectoryOfRun(t *testing.T) {
 	if d := run(); d.Change != nil {
 		t.Errorf("afterwards: %+v", d.Change)
 	}
+}
+
+// TestPageWaitsForNoDisk holds that what the page asks of directories and of the store
+// is answered while somebody else is at the disk, and another opens it.
+func TestPageWaitsForNoDisk(t *testing.T) {
+	kept := &store{dir: t.TempDir()}
+	d := newDirectories(kept, slog.New(slog.DiscardHandler), nil)
+	target := &config.Target{DirectoryURL: "https://ca.example/dir"}
+	seen := seenBase
+	d.compare(target, "ca", time.Now(), &seen)
+
+	kept.mu.Lock() // the disk takes its time
+	var busy sync.WaitGroup
+	busy.Go(func() {
+		now := seenBase
+		now.TermsOfService = "https://ca.example/b"
+		d.compare(target, "ca", time.Now(), &now)
+	})
+	answered := make(chan error)
+	go func() {
+		for d.last("ca") == nil {
+			time.Sleep(time.Millisecond)
+		}
+		answered <- errors.Join(kept.damaged(), kept.elsewhere())
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the page waits for the disk")
+	}
+	kept.mu.Unlock()
+	busy.Wait()
 }

@@ -16,10 +16,12 @@ import (
 type store struct {
 	dir string
 
-	mu     sync.RWMutex // guards the fields below
-	open   *state.Store // nil: not yet, or not any more
-	broken error        // why it cannot be opened; nil: it can
-	locked error        // who has it instead; nil: nobody
+	mu   sync.RWMutex // guards the field below, and is held while something is read or written
+	open *state.Store // nil: not yet, or not any more
+
+	said   sync.Mutex // guards the fields below; never held while something is read or written
+	broken error      // why it cannot be opened; nil: it can
+	locked error      // who has it instead; nil: nobody
 }
 
 // ensure opens the store if cfg signs, or if its directory is there already. It
@@ -28,12 +30,13 @@ type store struct {
 func (s *store) ensure(cfg *config.Config) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open != nil || s.broken != nil || !signs(cfg) && !state.Ours(s.dir) {
+	if s.open != nil || s.damaged() != nil || !signs(cfg) && !state.Ours(s.dir) {
 		return false, nil
 	}
 	s.open, err = state.Open(s.dir)
 	if errors.Is(err, state.ErrDamaged) {
-		s.broken, err = err, nil
+		s.say(err, nil)
+		err = nil
 	}
 	return err == nil, err
 }
@@ -52,7 +55,7 @@ func (s *store) take(p probe.Prober) error {
 		s.open = open
 	}
 	if !p.Orders() && errors.Is(err, state.ErrLocked) {
-		s.locked = err
+		s.say(nil, err)
 		return nil
 	}
 	return err
@@ -60,16 +63,23 @@ func (s *store) take(p probe.Prober) error {
 
 // elsewhere says who else has the store, so that nothing is known of it; nil: nobody.
 func (s *store) elsewhere() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.said.Lock()
+	defer s.said.Unlock()
 	return s.locked
 }
 
-// damaged says why the store cannot be opened; nil: it can.
+// damaged says why the store cannot be opened; nil: it can. It waits for no disk.
 func (s *store) damaged() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.said.Lock()
+	defer s.said.Unlock()
 	return s.broken
+}
+
+// say sets what damaged and elsewhere say.
+func (s *store) say(broken, locked error) {
+	s.said.Lock()
+	defer s.said.Unlock()
+	s.broken, s.locked = broken, locked
 }
 
 func signs(cfg *config.Config) bool {
@@ -86,7 +96,7 @@ func (s *store) Get(bucket, key string) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return nil, s.broken
+		return nil, s.damaged()
 	}
 	return s.open.Get(bucket, key)
 }
@@ -96,7 +106,7 @@ func (s *store) All(bucket string, each func(key string, value []byte) error) er
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return s.broken
+		return s.damaged()
 	}
 	return s.open.All(bucket, each)
 }
@@ -106,7 +116,7 @@ func (s *store) Commit(changes ...state.Change) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.open == nil {
-		return s.broken
+		return s.damaged()
 	}
 	return s.open.Commit(changes...)
 }

@@ -34,10 +34,12 @@ type Pool struct {
 	store  Store
 	ledger *Ledger
 
-	mu     sync.Mutex               // guards the fields below, and is held while something is written
-	sets   map[partition][]*nameSet // those taken longest ago first
-	last   int64                    // the highest nameSet.Turn
-	broken error                    // why the sets are not known; nil: they are
+	writing sync.Mutex               // held from a decision until it is durable: they take turns; guards the sets
+	sets    map[partition][]*nameSet // those taken longest ago first
+	last    int64                    // the highest nameSet.Turn
+
+	mu     sync.Mutex // guards the field below; never held while something is read or written
+	broken error      // why the sets are not known; nil: they are
 }
 
 // partition is whose sets they are, and what they are like: a pair whose zone
@@ -69,9 +71,9 @@ func NewPool(store Store, ledger *Ledger) *Pool {
 
 // Load reads what the store has. After an error no pool gives any names.
 func (p *Pool) Load() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.sets, p.last, p.broken = map[partition][]*nameSet{}, 0, nil
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.sets, p.last = map[partition][]*nameSet{}, 0
 	err := p.store.All(poolBucket, func(key string, value []byte) error {
 		set := new(nameSet)
 		if err := json.Unmarshal(value, set); err != nil {
@@ -88,12 +90,15 @@ func (p *Pool) Load() error {
 		slices.SortFunc(sets, func(a, b *nameSet) int { return cmp.Compare(a.Turn, b.Turn) })
 	}
 	if err != nil {
-		p.broken = fmt.Errorf("the pools of names cannot be read: %w: restore store.db, or move it away to start without history", err)
+		err = fmt.Errorf("the pools of names cannot be read: %w: restore store.db, or move it away to start without history", err)
 	}
-	return p.broken
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = err
+	return err
 }
 
-// Problem says why no pool gives any names; nil: they do.
+// Problem says why no pool gives any names; nil: they do. It waits for no disk.
 func (p *Pool) Problem() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,10 +143,10 @@ func (pt partition) newNameSet() *nameSet {
 // The turn is durable when Next returns, so that the next one is for another set
 // even if the run comes to nothing.
 func (p *Pool) Next(now time.Time, pair probe.Pair, names config.Names, r Request) (Request, *Denied, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken != nil {
-		return Request{}, nil, p.broken
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := p.Problem(); err != nil {
+		return Request{}, nil, err
 	}
 	pt, size := partition{pair, names.Zone, max(names.Count, 1), names.Wildcard}, max(names.Sets, 1)
 	if err := p.write(pt, nil, append(p.surplus(now, pt, size, r.CA), p.abandoned(now, pt, r.CA)...)); err != nil {
@@ -235,7 +240,7 @@ func (d *Denied) retires() bool {
 
 // surplus returns the sets that are too many since the pool was made smaller: first
 // those that are worth no more than new ones, and of either kind those taken longest
-// ago. What a run has reserved is not among them. It needs p.mu.
+// ago. What a run has reserved is not among them. It needs p.writing.
 func (p *Pool) surplus(now time.Time, pt partition, size int, ca string) []*nameSet {
 	more := len(p.sets[pt]) - size
 	if more <= 0 || !p.ledger.readable() {
@@ -249,7 +254,7 @@ func (p *Pool) surplus(now time.Time, pt partition, size int, ca string) []*name
 }
 
 // abandoned returns the sets that the pair had with another zone or count, once
-// they are worth no more than new ones. It needs p.mu.
+// they are worth no more than new ones. It needs p.writing.
 func (p *Pool) abandoned(now time.Time, pt partition, ca string) (gone []*nameSet) {
 	if !p.ledger.readable() {
 		return nil // what they are worth is not known
@@ -267,9 +272,9 @@ func (p *Pool) abandoned(now time.Time, pt partition, ca string) (gone []*nameSe
 // retain drops the sets of pairs that have no pool any more, unless they had a
 // certificate lately at whatever CA: the pair may come back.
 func (p *Pool) retain(now time.Time, pooled map[probe.Pair]bool) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.broken != nil || !p.ledger.readable() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.Problem() != nil || !p.ledger.readable() {
 		return nil // what they are worth is not known
 	}
 	issued := p.ledger.issuedSets(now)
@@ -288,7 +293,7 @@ func (p *Pool) retain(now time.Time, pooled map[probe.Pair]bool) error {
 }
 
 // write gives chosen, which may be nil or new, its turn, and drops those that are
-// gone. It needs p.mu.
+// gone. It needs p.writing.
 func (p *Pool) write(pt partition, chosen *nameSet, gone []*nameSet) error {
 	var changes []state.Change
 	for _, set := range gone {
@@ -315,7 +320,7 @@ func (p *Pool) write(pt partition, chosen *nameSet, gone []*nameSet) error {
 	return nil
 }
 
-// remove needs p.mu.
+// remove needs p.writing.
 func (p *Pool) remove(gone []*nameSet) {
 	of := map[partition]map[*nameSet]bool{}
 	for _, set := range gone {
@@ -333,8 +338,8 @@ func (p *Pool) remove(gone []*nameSet) {
 // Filled returns how many sets the pair's pool has, and how many of them had a
 // certificate lately.
 func (p *Pool) Filled(now time.Time, pair probe.Pair, names config.Names, ca string) (sets, issued int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	for _, set := range p.sets[partition{pair, names.Zone, max(names.Count, 1), names.Wildcard}] {
 		if sets++; !p.ledger.issuedAt(now, set.in(ca)).IsZero() {
 			issued++
