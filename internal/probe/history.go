@@ -9,6 +9,9 @@ type RunSummary struct {
 	Duration time.Duration `json:"duration_ns"`
 	Trigger  Trigger       `json:"trigger"`
 	Verdict  Verdict       `json:"verdict"`
+	// Nth numbers the runs of a pair, those among them that are not kept any more; 0:
+	// it is not known.
+	Nth uint64 `json:"nth,omitempty"`
 	// Dropped is how many calls, steps, visits and subproblems the stored Result is
 	// without, for it would be too large with them; 0: it is whole.
 	Dropped int `json:"dropped,omitempty"`

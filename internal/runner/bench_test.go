@@ -72,7 +72,7 @@ func BenchmarkRestore(b *testing.B) {
 			rec, err := newRecord(&probe.Result{
 				Version: probe.Version, ID: fmt.Sprint("20261123T061703Z-", i), Pair: p.Pair, ConfigHash: p.Hash,
 				Facts: probe.Facts{Directory: &probe.Directory{Website: incompressible(300)}},
-			})
+			}, uint64(i+1))
 			if err := errors.Join(err, store.Commit(rec.changes...)); err != nil {
 				b.Fatal(err)
 			}

@@ -50,7 +50,8 @@ type entry struct {
 // history are the last runs of a pair under one configuration, newest first.
 type history struct {
 	entries []*entry
-	size    int // the sum of theirs
+	size    int    // the sum of theirs
+	last    uint64 // the Nth of the newest
 }
 
 // line is what is stored of an entry beside its Result.
@@ -66,20 +67,41 @@ func historyKey(p probe.Pair, id string) string { return p.String() + "/" + id }
 // add makes res the newest run, and returns its entry.
 func (h *history) add(res *probe.Result) *entry {
 	e := &entry{RunSummary: probe.Summarize(res)}
+	h.last++
+	e.Nth = h.last
 	h.entries = slices.Insert(h.entries, 0, e)
 	return e
 }
+
+// number gives the entries their numbers once older ones have joined them. What a
+// wrong clock has dated to the future is among the oldest, and its number tells
+// nothing.
+func (h *history) number(now time.Time) {
+	var n uint64
+	for _, e := range slices.Backward(h.entries) {
+		n++
+		if !e.Start.After(now) {
+			n = max(n, e.Nth)
+		}
+		e.Nth = n
+	}
+	h.last = max(h.last, n)
+}
+
+// recent reports whether e is one of the last runs. Others of them may have been
+// evicted, so that its place among the entries does not tell.
+func (h *history) recent(e *entry) bool { return h.last-e.Nth < historyRuns }
 
 // trim takes out the entries that are too many.
 func (h *history) trim() (out []*entry) {
 	failures := 0
 	kept := h.entries[:0]
-	for i, e := range h.entries {
+	for _, e := range h.entries {
 		failed := e.Verdict.Outcome == probe.OutcomeFailure
 		if failed {
 			failures++
 		}
-		if i < historyRuns || failed && failures <= historyFailures {
+		if h.recent(e) || failed && failures <= historyFailures {
 			kept = append(kept, e)
 		} else {
 			out = append(out, e)
@@ -162,7 +184,7 @@ type record struct {
 	size    int // bytes
 }
 
-func newRecord(res *probe.Result) (record, error) {
+func newRecord(res *probe.Result, nth uint64) (record, error) {
 	r := record{key: historyKey(res.Pair, res.ID)}
 	result, err := json.Marshal(res)
 	if err == nil && len(result) > runSize {
@@ -175,7 +197,7 @@ func newRecord(res *probe.Result) (record, error) {
 	}
 	value := pack(result)
 	l := line{Version: probe.Version, ConfigHash: res.ConfigHash, Size: len(value), RunSummary: probe.Summarize(res)}
-	l.Dropped = r.dropped
+	l.Dropped, l.Nth = r.dropped, nth
 	about, err := json.Marshal(l)
 	if err != nil {
 		return record{}, fmt.Errorf("store run %s: %w", res.ID, err)
@@ -304,6 +326,7 @@ func (r *Runner) adoptHistory(now time.Time) {
 				r.historyUsed += s.size
 			}
 		}
+		h.number(now)
 		r.restoredRuns[p.String()] = left
 		r.forget(p, h, h.trim())
 	}

@@ -136,6 +136,7 @@ func TestHistoryHasTheLast(t *testing.T) {
 					t.Errorf("after a restart:\n%s", diff)
 				}
 				for _, s := range h.r.History(pairA) {
+					s.Nth = 0
 					if res, ok := h.r.Result(s.ID); !ok || !cmp.Equal(probe.Summarize(res), s) || res.Pair != pairA {
 						t.Errorf("the Result of %s is %+v, %v", s.ID, res, ok)
 					}
@@ -151,6 +152,56 @@ func TestHistoryHasTheLast(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEvictedRunsAreCounted holds that failures of long ago do not come to be among the
+// last runs because successes between them were evicted: neither now nor after a
+// restart.
+func TestEvictedRunsAreCounted(t *testing.T) {
+	const failures, successes, room = 60, 130, 70
+	store := newMemory()
+	check := func(h *harness, newest uint64) {
+		h.t.Helper()
+		runs := h.r.History(pairA)
+		failed := 0
+		for i, s := range runs {
+			if s.Verdict.Outcome == probe.OutcomeFailure {
+				failed++
+			}
+			if i > 0 && s.Nth >= runs[i-1].Nth {
+				h.t.Errorf("the run %d comes after %d", s.Nth, runs[i-1].Nth)
+			}
+		}
+		if runs[0].Nth != newest {
+			h.t.Errorf("the newest is %d, want %d", runs[0].Nth, newest)
+		}
+		if oldest := runs[len(runs)-1].Nth; failed != historyFailures || oldest != failures-historyFailures+1 {
+			h.t.Errorf("%d failures, from %d on", failed, oldest)
+		}
+		if passed := len(runs) - failed; passed < 10 || passed > 30 {
+			h.t.Errorf("%d successes, want about %d", passed, room-historyFailures)
+		}
+	}
+	bubble(t, Options{Store: store}, func(h *harness) {
+		h.run = scripted(strings.Repeat("f", failures) + strings.Repeat("s", successes))
+		h.start(configured(interval(0)))
+		h.repeat(10, pairA)
+		h.r.historyCap = h.r.historyUsed / 10 * room
+		h.repeat(failures-10+successes, pairA)
+		check(h, failures+successes)
+	})
+	bubble(t, Options{Store: store}, func(h *harness) {
+		time.Sleep(24 * time.Hour) // each bubble's clock starts at the same time
+		// The store comes late: the process has had a run of its own.
+		h.start(configured(interval(0)))
+		h.repeat(1, pairA)
+		if err := h.r.Restore(); err != nil {
+			t.Fatal(err)
+		}
+		check(h, failures+successes+1)
+		h.repeat(1, pairA)
+		check(h, failures+successes+2)
+	})
 }
 
 // TestHistoryOfALargeRun holds that a run is the same in memory and from the store,

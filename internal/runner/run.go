@@ -117,12 +117,13 @@ func (r *Runner) keep(ru *run, res *probe.Result) {
 		return
 	}
 	k := kept{Last: res}
+	r.mu.Lock()
+	nth := ru.entry.Nth
 	if !res.Verdict.Success() {
-		r.mu.Lock()
 		k.Success = ru.gen.success
-		r.mu.Unlock()
 	}
-	rec, err := newRecord(res)
+	r.mu.Unlock()
+	rec, err := newRecord(res, nth)
 	value, failed := json.Marshal(k)
 	if err = errors.Join(err, failed); err != nil {
 		r.logStore(err)

@@ -100,9 +100,13 @@ func drawBars(bars []incident.Share) template.HTML {
 // shownRuns is how many durations of a pair are drawn.
 const shownRuns = 100
 
-// split parts the last runs of a pair from its failures before them.
+// split parts the last runs of a pair, as far as they are kept, from its failures
+// before them.
 func split(history []probe.RunSummary) (last, before []probe.RunSummary) {
 	n := min(len(history), shownRuns)
+	for n > 0 && history[0].Nth-history[n-1].Nth >= shownRuns {
+		n--
+	}
 	return history[:n], history[n:]
 }
 

@@ -105,3 +105,23 @@ func TestDrawSmall(t *testing.T) {
 		t.Errorf("of nothing: %s", svg)
 	}
 }
+
+// TestLastRunsOfMany holds that failures from before the last runs are not among them
+// where successes between them are no longer kept.
+func TestLastRunsOfMany(t *testing.T) {
+	var history []probe.RunSummary
+	add := func(outcome probe.Outcome, newest, oldest uint64) {
+		for n := newest; n >= oldest; n-- {
+			history = append(history, probe.RunSummary{Nth: n, Duration: time.Second, Verdict: probe.Verdict{Outcome: outcome}})
+		}
+	}
+	add(probe.OutcomeSuccess, 200, 180)
+	add(probe.OutcomeFailure, 103, 95) // those from 101 on are among the last
+	last, before := split(history)
+	if len(last) != 24 || last[23].Nth != 101 || len(before) != 6 || before[0].Nth != 100 {
+		t.Errorf("%d are the last runs, %d before: %+v", len(last), len(before), last)
+	}
+	if d := newDurations(history); d.Runs != "24 runs" || d.Said != ", median 1000 ms, longest 1000 ms, 3 failed" {
+		t.Errorf("%s%s", d.Runs, d.Said)
+	}
+}
