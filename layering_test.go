@@ -43,7 +43,8 @@ var rooms = map[string][]string{
 	"internal/controls":    {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
 	"internal/revocation":  {"internal/probe", "internal/acmehttp"},
 	"internal/fakeca":      {"internal/probe"},
-	"internal/report":      {},
+	"internal/report":      {"internal/drawing"},
+	"internal/drawing":     {},
 }
 
 // testRooms is what tests may import beyond that; all may have the fake CA.
