@@ -76,8 +76,11 @@ type Row struct {
 	Name string
 	// Status is the HTTP status of a call ("none": no whole answer), "ok" or
 	// "failed" of a step, and the number of visits.
-	Status          string
-	Bad             bool
+	Status string
+	Bad    bool
+	// Retried says that the call was no success, and the same one was when it was made
+	// again: then it is not bad.
+	Retried         bool
 	Start, Duration time.Duration
 	Segments        []Segment       // of a call
 	Opened          string          // what the connection that the call opened is like; "": none
@@ -92,7 +95,7 @@ func Rows(r *probe.Result) []Row {
 	var rows []Row
 	takeStrays := func(until time.Duration) {
 		for len(strays) > 0 && r.Calls[strays[0]].Start < until {
-			rows = append(rows, callRow(&r.Calls[strays[0]]))
+			rows = append(rows, callRow(r, &r.Calls[strays[0]]))
 			strays = strays[1:]
 		}
 	}
@@ -102,7 +105,7 @@ func Rows(r *probe.Result) []Row {
 		takeStrays(s.Start)
 		rows = append(rows, stepRow(s))
 		for _, c := range byStep[i] {
-			rows = append(rows, callRow(&r.Calls[c]))
+			rows = append(rows, callRow(r, &r.Calls[c]))
 		}
 		if s.Name == probe.StepValidation && !shown && len(r.Visits) > 0 {
 			rows, shown = append(rows, visits), true
@@ -160,7 +163,7 @@ func stepRow(s *probe.Step) Row {
 	return row
 }
 
-func callRow(c *probe.Call) Row {
+func callRow(r *probe.Result, c *probe.Call) Row {
 	row := Row{
 		Kind: KindCall, Name: clean(string(c.Name)), Status: "none", Bad: true,
 		Start: c.Start, Duration: max(0, c.End-c.Start), Segments: segments(c), Opened: opened(&c.Connection),
@@ -169,6 +172,9 @@ func callRow(c *probe.Call) Row {
 	if c.Answered() {
 		row.Status, row.Bad = strconv.Itoa(c.Status), c.Status < 200 || c.Status > 299
 	}
+	if row.Bad && retried(r.Calls, c) {
+		row.Bad, row.Retried = false, true
+	}
 	if c.Attempt > 0 {
 		row.Notes = append(row.Notes, Note{Text: clean(fmt.Sprintf("retry %d, because of %s", c.Attempt, cmp.Or(c.RetryCause, "an error")))})
 	}
@@ -176,12 +182,37 @@ func callRow(c *probe.Call) Row {
 		row.Notes = append(row.Notes, Note{Text: "Retry-After: " + c.RetryAfter.String()})
 	}
 	if p := c.Problem; p != nil {
-		row.Notes = append(row.Notes, Note{Text: problem(p), Bad: true})
+		row.Notes = append(row.Notes, Note{Text: problem(p), Bad: row.Bad})
 	}
 	if e := c.Error; e != nil {
-		row.Notes = append(row.Notes, Note{Text: "no whole answer: " + clean(e.Error()), Bad: true})
+		row.Notes = append(row.Notes, Note{Text: "no whole answer: " + clean(e.Error()), Bad: row.Bad})
+	}
+	if row.Retried {
+		row.Notes = append(row.Notes, Note{Text: "made again, with success"})
 	}
 	return row
+}
+
+// retried reports whether c was made again, maybe more than once, and came to a
+// success.
+func retried(calls []probe.Call, c *probe.Call) bool {
+	for {
+		var next *probe.Call
+		for i := range calls {
+			other := &calls[i]
+			if other.Start > c.Start && other.Name == c.Name && other.Method == c.Method && other.URL == c.URL &&
+				(next == nil || other.Start < next.Start) {
+				next = other
+			}
+		}
+		if next == nil || next.Attempt != c.Attempt+1 {
+			return false // the next one has its own beginning
+		}
+		if next.Answered() && next.Status >= 200 && next.Status <= 299 {
+			return true
+		}
+		c = next
+	}
 }
 
 // segments returns the phases of c that took any time, in order.

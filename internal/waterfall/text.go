@@ -42,10 +42,11 @@ const (
 
 // ANSI sequences (SGR).
 const (
-	bold  = "1"
-	faint = "2"
-	red   = "31"
-	green = "32"
+	bold   = "1"
+	faint  = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
 )
 
 var phaseColors = map[Phase]string{PhaseDNS: "36", PhaseConnect: "33", PhaseTLS: "35", PhaseAnswer: "34", PhaseBody: "94"}
@@ -117,6 +118,8 @@ func (p *printer) row(row *Row) {
 	switch {
 	case row.Bad:
 		status = p.paint(red, status)
+	case row.Retried:
+		status = p.paint(yellow, status)
 	case row.Kind != KindVisits:
 		status = p.paint(green, status)
 	}

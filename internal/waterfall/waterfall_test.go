@@ -403,3 +403,48 @@ func TestFactsOfCA(t *testing.T) {
 		t.Errorf("%d facts, the last %+v", len(list), list[len(list)-1])
 	}
 }
+
+// TestRetriedCalls holds that what ended well is not bad, however often it was made
+// again, and that what did not is.
+func TestRetriedCalls(t *testing.T) {
+	// A call is its attempt and its status; those of a case are made one after another.
+	for name, tt := range map[string]struct {
+		calls   [][2]int
+		retried []bool
+		bad     []bool
+	}{
+		"once":             {[][2]int{{0, 400}, {1, 201}}, []bool{true, false}, []bool{false, false}},
+		"three times":      {[][2]int{{0, 400}, {1, 400}, {2, 400}, {3, 201}}, []bool{true, true, true, false}, make([]bool, 4)},
+		"in vain":          {[][2]int{{0, 400}, {1, 400}, {2, 500}}, make([]bool, 3), []bool{true, true, true}},
+		"not made again":   {[][2]int{{0, 400}, {0, 201}}, make([]bool, 2), []bool{true, false}},
+		"one poll of many": {[][2]int{{0, 200}, {0, 400}, {1, 200}, {0, 500}}, []bool{false, true, false, false}, []bool{false, false, false, true}},
+		"no answer":        {[][2]int{{0, 400}, {1, 0}}, make([]bool, 2), []bool{true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := new(probe.Result)
+			for i, c := range tt.calls {
+				made := call(probe.StepOrder, probe.CallNewOrder, c[1], time.Duration(i+1)*time.Second, ms, ms)
+				made.Attempt = c[0]
+				r.Calls = append(r.Calls, made)
+				// Another one of the same name at the same time.
+				other := call(probe.StepOrder, probe.CallNewOrder, 200, made.Start+ms, ms, ms)
+				other.URL += "/other"
+				r.Calls = append(r.Calls, other)
+			}
+			slices.Reverse(r.Calls) // they are recorded as they end
+			var retried, bad []bool
+			for _, row := range Rows(r) {
+				if !strings.HasSuffix(row.URL, "/other") {
+					retried, bad = append(retried, row.Retried), append(bad, row.Bad)
+				}
+				told := slices.ContainsFunc(row.Notes, func(n Note) bool { return strings.Contains(n.Text, "made again") })
+				if told != row.Retried {
+					t.Errorf("retried %v, and told %v: %+v", row.Retried, told, row.Notes)
+				}
+			}
+			if !slices.Equal(retried, tt.retried) || !slices.Equal(bad, tt.bad) {
+				t.Errorf("retried %v, bad %v", retried, bad)
+			}
+		})
+	}
+}

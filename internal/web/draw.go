@@ -173,8 +173,9 @@ const (
 )
 
 // drawSmall draws the waterfall of a run so that it fits a cell: a row for each kind
-// of step, with its calls in it.
-func drawSmall(r *probe.Result) template.HTML {
+// of step, with its calls in it. Retried is how many of these were no success before
+// they were made again.
+func drawSmall(r *probe.Result) (drawn template.HTML, retried int) {
 	rows := waterfall.Rows(r)
 	total := max(r.Duration, 1)
 	for i := range rows {
@@ -209,8 +210,13 @@ func drawSmall(r *probe.Result) template.HTML {
 			if len(lines) == 0 {
 				line = place(lines, "")
 			}
-			if row.Bad {
+			switch {
+			case row.Bad:
 				bar("failed", row.Start, row.Duration, 0)
+				continue
+			case row.Retried:
+				retried++
+				bar("retried", row.Start, row.Duration, 0)
 				continue
 			}
 			for _, s := range row.Segments {
@@ -220,9 +226,9 @@ func drawSmall(r *probe.Result) template.HTML {
 		}
 	}
 	if len(lines) == 0 {
-		return ""
+		return "", 0
 	}
-	return p.svg(fmt.Sprintf("small rows%d", min(len(lines), 12)), smallWidth, len(lines)*smallRow-2, "")
+	return p.svg(fmt.Sprintf("small rows%d", min(len(lines), 12)), smallWidth, len(lines)*smallRow-2, ""), retried
 }
 
 // place returns the line of a name, which is a new one for a new name.

@@ -91,7 +91,11 @@ func TestDrawSmall(t *testing.T) {
 	r.Duration = 100 * ms
 	r.Calls = append(r.Calls, probe.Call{Name: probe.CallNewOrder, Step: probe.StepOrder, Start: 50 * ms, End: 90 * ms})
 	r.Steps = append(r.Steps, probe.Step{Name: probe.StepOrder, Start: 50 * ms, Duration: 50 * ms})
-	svg := string(drawSmall(r))
+	drawn, retried := drawSmall(r)
+	svg := string(drawn)
+	if retried != 0 {
+		t.Errorf("%d were made again", retried)
+	}
 	want := map[string]string{
 		"step": "M0 0h1000v6h-1000z", "failed": "M500 8h500v6h-500zM500 8h400v6h-400z", "answer": "M100 1h700v4h-700z", "body": "M800 1h100v4h-100z",
 	}
@@ -101,8 +105,37 @@ func TestDrawSmall(t *testing.T) {
 	if !strings.Contains(svg, `class="small rows2" viewBox="0 0 1000 14"`) {
 		t.Error(svg)
 	}
-	if svg := drawSmall(&probe.Result{}); svg != "" {
+	if svg, _ := drawSmall(&probe.Result{}); svg != "" {
 		t.Errorf("of nothing: %s", svg)
+	}
+}
+
+// TestDrawRetried holds that a call that was made again with success is drawn as that,
+// and is told in words beside it.
+func TestDrawRetried(t *testing.T) {
+	r := result(probe.Pair{Target: "corp", Module: "nonce"}, "r1", time.Now(), probe.OutcomeSuccess)
+	r.Duration = 100 * ms
+	refused := probe.Call{Name: probe.CallNewOrder, Step: probe.StepOrder, Status: 400, Start: 50 * ms, End: 60 * ms}
+	again := refused
+	again.Attempt, again.Status, again.Start, again.End = 1, 201, 70*ms, 80*ms
+	r.Steps = []probe.Step{{Name: probe.StepOrder, Start: 50 * ms, Duration: 50 * ms, OK: true}}
+	for _, tt := range []struct {
+		calls  []probe.Call
+		failed bool
+	}{
+		{[]probe.Call{refused, again}, false},
+		{[]probe.Call{refused}, true},
+	} {
+		r.Calls = tt.calls
+		drawn, _ := drawSmall(r)
+		found := paths(string(drawn))
+		if (found["failed"] != "") != tt.failed || (found["retried"] == "M500 0h100v6h-100z") == tt.failed {
+			t.Errorf("%d calls: %v", len(tt.calls), found)
+		}
+		page := fetch(t, New(options(&fakeRunner{statuses: []probe.Status{{Pair: r.Pair, Recent: []*probe.Result{r}}}})), "/")
+		if said := strings.Contains(page, "<small>1 call made again, with success</small>"); said == tt.failed {
+			t.Errorf("%d calls: told that they were made again: %v", len(tt.calls), said)
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ type pairView struct {
 	Running, Next          string
 	Held                   string // until when a rate limit holds the next run back; empty: none does
 	Waterfall              template.HTML
+	Retried                string // which calls the waterfall shows as made again; empty: none
 	Durations              durationsView
 	History                string // URL of the pair's runs
 	MayRun                 bool   // who sees the page may start a run
@@ -270,7 +271,10 @@ func newPairView(status *probe.Status, history []probe.RunSummary, now time.Time
 		p.Outcome, p.ID, p.Summary = string(r.Verdict.Outcome), r.ID, r.Verdict.Summary
 		p.State, p.Reason = p.Outcome, r.Verdict.Reason
 		p.Age, p.Took = ago(r.End(), now), took(r.Duration)
-		p.Waterfall = drawSmall(r)
+		var retried int
+		if p.Waterfall, retried = drawSmall(r); retried > 0 {
+			p.Retried = plural(retried, "call") + " made again, with success"
+		}
 	}
 	return p
 }
