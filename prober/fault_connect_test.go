@@ -98,7 +98,7 @@ func TestConnectingFaults(t *testing.T) {
 		"metadata URLs":        {play: edit(fakeca.WithHost("169.254.169.254")), on: probe.CallDirectory, stage: probe.StepDirectory, reason: "url_refused", fault: ca},
 		"nonce 500":            {play: problem("serverInternal", 500), on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "http_5xx", fault: ca},
 		"nonce of the edge":    {play: &fakeca.Fault{HTML: true, Status: 502}, on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "http_5xx", fault: ca},
-		"nonce hangs":          {play: &fakeca.Fault{Hang: true}, on: nonce, hangs: true, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "no_answer_timeout", fault: ca},
+		"nonce hangs":          {play: &fakeca.Fault{Hang: true}, on: nonce, hangs: true, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "no_answer_timeout", fault: probe.FaultUnknown},
 		"no nonce":             {play: &fakeca.Fault{DropNonce: true}, on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "protocol", fault: ca},
 		"nonce is no base64":   {play: &fakeca.Fault{Header: map[string][]string{"Replay-Nonce": {"a nonce"}}}, on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "protocol", fault: ca},
 		"nonce is 429":         {play: &fakeca.Fault{Status: 429}, on: nonce, prober: probe.ProberNonce, stage: probe.StepNonce, reason: "rate_limited"},

@@ -189,7 +189,7 @@ func TestRevokeFails(t *testing.T) {
 		{"edge", "revoke-cert", fakeca.Fault{HTML: true, Status: 502}, probe.FailureCall, "", "HTTP 502", false},
 		{"bad reason", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "badRevocationReason"}}, probe.FailureCall, "", "badRevocationReason", true},
 		{"not offered", "directory", fakeca.Fault{Edit: fakeca.Without("revokeCert")}, probe.FailureUnsupported, "directory", "no revokeCert", true},
-		{"not https", "directory", fakeca.Fault{Edit: fakeca.Set("revokeCert", "http://ca.example/revoke")}, probe.FailureProtocol, "directory", "not an absolute https URL", false},
+		{"not https", "directory", fakeca.Fault{Edit: fakeca.Set("revokeCert", "http://ca.example/revoke")}, probe.FailureProtocol, "url", "revokeCert is not https, but http", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, f := revocable(t)

@@ -155,24 +155,34 @@ var stages = []struct {
 	{probe.CallCertificate, probe.StepDownload},
 }
 
-// The directory came, and at one of the calls behind it the answer does not: the way
-// works, whatever controls would say.
+// The directory came, and at one of the calls behind it the answer does not: it is the
+// CA's if our own line works, and ours if it was cut meanwhile. Where nobody can be
+// asked, somebody must have closed a connection; silence tells nothing.
 func hangups() []faultCase {
 	var cases []faultCase
 	for _, s := range stages {
-		issue := faultCase{prober: probe.ProberIssue, ca: fakeca.Options{AsyncFinalize: true}, controls: []string{"dead"}}
-		play := func(how string, f fakeca.Fault, want probe.Verdict) *faultCase {
-			c := issue
-			c.name, c.arm, c.want = fmt.Sprintf("%s at %s", how, s.call), on(s.call, f), want
-			cases = append(cases, c)
-			return &cases[len(cases)-1]
+		play := func(how string, f fakeca.Fault, reason probe.Reason, alone probe.Verdict) {
+			for _, v := range []struct {
+				name     string
+				controls []string
+				want     probe.Verdict
+			}{
+				{"", nil, alone},
+				{", controls alive", []string{"dead", "alive"}, byCA(s.stage, reason)},
+				{", controls dead", []string{"dead"}, local(s.stage, reason)},
+			} {
+				cases = append(cases, faultCase{
+					name: fmt.Sprintf("%s at %s%s", how, s.call, v.name), prober: probe.ProberIssue, ca: fakeca.Options{AsyncFinalize: true},
+					controls: v.controls, arm: on(s.call, f), waits: f.Hang, want: v.want,
+				})
+			}
 		}
-		play("reset", fakeca.Fault{HangUp: fakeca.BeforeHeaders, Reset: true}, byCA(s.stage, "no_answer_closed"))
+		play("reset", fakeca.Fault{HangUp: fakeca.BeforeHeaders, Reset: true}, "no_answer_closed", byCA(s.stage, "no_answer_closed"))
 		if s.call != probe.CallChallenge { // whose answer may have to wait for us
-			play("stall", fakeca.Fault{Hang: true}, byCA(s.stage, "no_answer_timeout")).waits = true
+			play("stall", fakeca.Fault{Hang: true}, "no_answer_timeout", unknown(s.stage, "no_answer_timeout"))
 		}
 		if s.call != probe.CallNewNonce { // whose answer has no body
-			play("truncated body", fakeca.Fault{Truncate: true}, byCA(s.stage, "body_closed"))
+			play("truncated body", fakeca.Fault{Truncate: true}, "body_closed", byCA(s.stage, "body_closed"))
 		}
 	}
 	return cases

@@ -142,7 +142,7 @@ func unfinished() []faultCase {
 		{name: "validation stuck within the POST, nobody came", arm: on(probe.CallChallenge, fakeca.Fault{Hang: true}), waits: true, want: unknown(validation, "validation_timeout")},
 		{name: "validation stuck within the POST, they came", ca: fakeca.Options{SyncValidation: true}, validator: asksForever, waits: true, want: byCA(validation, "validation_timeout")},
 		{name: "Retry-After of a day, and validation stuck", arm: both(on(probe.CallChallenge, never), on(probe.CallAuthz, day)), waits: true, want: unknown(validation, "validation_timeout")},
-		{name: "stall at a poll of the authorization", ca: fakeca.Options{Polls: 1}, arm: later(1, probe.CallAuthz, fakeca.Fault{Hang: true}), waits: true, want: byCA(validation, "no_answer_timeout")},
+		{name: "stall at a poll of the authorization", ca: fakeca.Options{Polls: 1}, arm: later(1, probe.CallAuthz, fakeca.Fault{Hang: true}), controls: []string{"alive"}, waits: true, want: byCA(validation, "no_answer_timeout")},
 		{name: "order stuck in processing", prober: probe.ProberIssue, arm: on(probe.CallFinalize, never), waits: true, want: byCA(finalization, "finalization_timeout")},
 		{name: "Retry-After of a day, and order stuck", prober: probe.ProberIssue, ca: fakeca.Options{RetryAfter: "86400"}, arm: on(probe.CallFinalize, never), waits: true, want: byCA(finalization, "finalization_timeout")},
 		// A third of what is left is slept, twice.

@@ -111,9 +111,6 @@ func (e *evidence) judgeError() finding {
 			return finding{reason: Unclassified}
 		}
 	}
-	if (err.Phase == probe.PhaseResponse || err.Phase == probe.PhaseBody) && e.answeredBefore() {
-		return finding{reason: reason, fault: probe.FaultCA}
-	}
 	return finding{reason: reason}
 }
 
@@ -126,12 +123,12 @@ func (e *evidence) validating() bool {
 		err.Phase == probe.PhaseResponse && err.Cause == probe.CauseTimeout
 }
 
-// answeredBefore reports whether the host of the failed call has answered
-// another call of this run: then the path to it works, and the missing answer
-// is its own.
+// answeredBefore reports whether the connection of the failed call stood, and its host
+// has answered another call of this run: then the path to it has just worked, and as
+// long as our own line does too, the missing answer is the host's.
 func (e *evidence) answeredBefore() bool {
 	host := hostOf(e.call)
-	if host == "" {
+	if phase := e.call.Error.Phase; host == "" || phase != probe.PhaseResponse && phase != probe.PhaseBody {
 		return false
 	}
 	for i := range e.facts.Calls[:e.failure.Call] {

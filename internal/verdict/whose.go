@@ -74,15 +74,20 @@ func (e *evidence) whose(reason probe.Reason) probe.Fault {
 	return probe.FaultNone
 }
 
-// byControls asks those whom we ought to reach as well.
+// byControls asks those whom we ought to reach as well. Without them a line that was
+// cut in mid-run is as silent as a CA that hangs; somebody has to have closed a
+// connection.
 func (e *evidence) byControls() probe.Fault {
-	if len(e.context.Controls) == 0 {
-		return probe.FaultNone
-	}
-	if slices.ContainsFunc(e.context.Controls, func(c probe.Control) bool { return c.Alive }) {
+	alive := slices.ContainsFunc(e.context.Controls, func(c probe.Control) bool { return c.Alive })
+	switch {
+	case len(e.context.Controls) > 0 && !alive:
+		return probe.FaultLocal
+	case e.answeredBefore() && (alive || e.call.Error.Cause != probe.CauseTimeout):
+		return probe.FaultCA
+	case alive:
 		return probe.FaultUnreachable
 	}
-	return probe.FaultLocal
+	return probe.FaultNone
 }
 
 // byValidation asks the responders who came and what they were told, resolvers

@@ -45,19 +45,53 @@ func TestControls(t *testing.T) {
 			}
 		}
 	}
-	answering := failed(probe.FailureCall, probe.StepOrder, directoryCall(), broken(probe.CallNewOrder, probe.StepOrder, probe.PhaseResponse, probe.CauseTimeout))
 	for name, f := range map[string]*probe.Facts{
-		"the host answered before": answering,
-		"an answer":                failed(probe.FailureCall, probe.StepOrder, answered(probe.CallNewOrder, probe.StepOrder, 500, nil)),
-		"an expired certificate":   failed(probe.FailureCall, probe.StepDirectory, broken(probe.CallDirectory, probe.StepDirectory, probe.PhaseTLS, probe.CauseExpired)),
-		"our own":                  failed(probe.FailureLocal, probe.StepSetup),
-		"a success":                {},
+		"an answer":              failed(probe.FailureCall, probe.StepOrder, answered(probe.CallNewOrder, probe.StepOrder, 500, nil)),
+		"an expired certificate": failed(probe.FailureCall, probe.StepDirectory, broken(probe.CallDirectory, probe.StepDirectory, probe.PhaseTLS, probe.CauseExpired)),
+		"our own":                failed(probe.FailureLocal, probe.StepSetup),
+		"a success":              {},
 	} {
 		if verdict.Unreached(f) {
 			t.Errorf("%s: controls are asked", name)
 		}
 		if v := verdict.Judge(f, verdict.Context{Controls: []probe.Control{dead}}); v.Fault == probe.FaultLocal && v.Reason != verdict.Local {
 			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
+// TestControlsInMidRun holds whose it is that a host that has answered does so no more:
+// ours if nobody else does, its own if others do; where nobody was asked, its own if
+// somebody has closed the connection, and not to be told if all was silent.
+func TestControlsInMidRun(t *testing.T) {
+	dead, alive := []probe.Control{{}}, []probe.Control{{}, {Alive: true}}
+	for _, tt := range []struct {
+		phase                probe.Phase
+		cause                probe.Cause
+		none, cut, connected probe.Fault
+	}{
+		{probe.PhaseResponse, probe.CauseTimeout, "unknown", "local", "ca"},
+		{probe.PhaseResponse, probe.CauseClosed, "ca", "local", "ca"},
+		{probe.PhaseResponse, probe.CauseOther, "ca", "local", "ca"},
+		{probe.PhaseBody, probe.CauseTimeout, "unknown", "local", "ca"},
+		{probe.PhaseBody, probe.CauseClosed, "ca", "local", "ca"},
+		{probe.PhaseBody, probe.CauseOther, "ca", "local", "ca"},
+		// A new connection is another matter.
+		{probe.PhaseDNS, probe.CauseTimeout, "unknown", "local", "unreachable"},
+		{probe.PhaseConnect, probe.CauseRefused, "unknown", "local", "unreachable"},
+		{probe.PhaseTLS, probe.CauseTimeout, "unknown", "local", "unreachable"},
+	} {
+		f := failed(probe.FailureCall, probe.StepOrder, directoryCall(), broken(probe.CallNewOrder, probe.StepOrder, tt.phase, tt.cause))
+		if !verdict.Unreached(f) {
+			t.Errorf("%s, %s: controls are not asked", tt.phase, tt.cause)
+		}
+		for _, c := range []struct {
+			controls []probe.Control
+			want     probe.Fault
+		}{{nil, tt.none}, {dead, tt.cut}, {alive, tt.connected}} {
+			if v := verdict.Judge(f, verdict.Context{Controls: c.controls}); v.Fault != c.want {
+				t.Errorf("%s, %s, %d controls: fault %q, want %q", tt.phase, tt.cause, len(c.controls), v.Fault, c.want)
+			}
 		}
 	}
 }
