@@ -39,41 +39,28 @@ const (
 	dashboard = "https://grafana.example/d/"
 )
 
-// promtool is one version of it.
-type promtool struct {
-	name  string
-	path  string
-	modes []mode // of histograms, that it can be given
-}
-
-// promtools returns the oldest version that the rules are for, which has no
-// notation for native histograms, and the newest.
-func promtools(t *testing.T) []promtool {
-	t.Helper()
-	system, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Fatalf("%v: type make deps", err)
+// modesOf returns the modes of histograms that a version can be given: the old one
+// has no notation for native ones.
+func modesOf(tool parts.Promtool) []mode {
+	if tool.Pinned {
+		return []mode{classic, native, both}
 	}
-	newest := filepath.Join(strings.TrimSpace(parts.Make(t, "tool-prometheus")), "promtool")
-	return []promtool{
-		{name: "system", path: system, modes: []mode{classic}},
-		{name: "pinned", path: newest, modes: []mode{classic, native, both}},
-	}
+	return []mode{classic}
 }
 
 func TestCheckRules(t *testing.T) {
 	t.Parallel()
-	for _, tool := range promtools(t) {
-		version, err := exec.CommandContext(t.Context(), tool.path, "--version").CombinedOutput()
+	for _, tool := range parts.Promtools(t) {
+		version, err := exec.CommandContext(t.Context(), tool.Path, "--version").CombinedOutput()
 		if err != nil {
 			t.Fatal(err)
 		}
 		first, _, _ := strings.Cut(string(version), "\n")
 		t.Log(first)
-		out, err := exec.CommandContext(t.Context(), tool.path, "check", "rules", "--lint=all", "--lint-fatal",
+		out, err := exec.CommandContext(t.Context(), tool.Path, "check", "rules", "--lint=all", "--lint-fatal",
 			root+"/alerts/acme_exporter.rules.yml", root+"/alerts/acme_exporter.alerts.yml").CombinedOutput()
 		if err != nil {
-			t.Errorf("%s: %v\n%s", tool.name, err, out)
+			t.Errorf("%s: %v\n%s", tool.Name, err, out)
 		}
 	}
 }
@@ -86,22 +73,22 @@ func TestRules(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("testdata: %v, %d files", err, len(files))
 	}
-	for _, tool := range promtools(t) {
+	for _, tool := range parts.Promtools(t) {
 		for _, file := range files {
 			var before string
-			for _, m := range tool.modes {
+			for _, m := range modesOf(tool) {
 				text := render(t, file, m)
 				if text == before {
 					continue
 				}
 				before = text
-				t.Run(fmt.Sprintf("%s/%s/%s", tool.name, strings.TrimSuffix(filepath.Base(file), ".yml"), m), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s", tool.Name, strings.TrimSuffix(filepath.Base(file), ".yml"), m), func(t *testing.T) {
 					t.Parallel()
 					path := filepath.Join(t.TempDir(), "test.yml")
 					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
-					out, err := exec.CommandContext(t.Context(), tool.path, "test", "rules", path).CombinedOutput()
+					out, err := exec.CommandContext(t.Context(), tool.Path, "test", "rules", path).CombinedOutput()
 					if err != nil || !bytes.Contains(out, []byte("SUCCESS")) {
 						t.Errorf("%v\n%s", err, out)
 					}

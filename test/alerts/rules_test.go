@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/acme-exporter/acme_exporter/test/parts"
 )
 
 // file is a file of rules, as far as it is looked at here.
@@ -164,17 +166,9 @@ var notYet = []string{
 // TestMetricsExist holds rules, runbooks and docs/alerts.md to docs/metrics.md.
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
-	exported := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(acme_[a-z_]+)` \\| ([a-z]+) ").FindAllStringSubmatch(read(t, "docs/metrics.md"), -1) {
-		exported[row[1]] = true
-		if row[2] == "histogram" {
-			for _, suffix := range []string{"_bucket", "_count", "_sum"} {
-				exported[row[1]+suffix] = true
-			}
-		}
-	}
+	exported := parts.ExportedSeries(t)
 	for _, name := range notYet {
-		if exported[name] {
+		if slices.Contains(exported, name) {
 			t.Errorf("%s exists now: take it out of notYet", name)
 		}
 	}
@@ -197,7 +191,7 @@ func TestMetricsExist(t *testing.T) {
 	words := []string{"acme_exporter", "acme_exporter_state", "acme_exporter_service"}
 	for where, text := range texts {
 		for _, name := range metric.FindAllString(text, -1) {
-			if !exported[name] && !slices.Contains(known, name) && !slices.Contains(words, name) && !strings.Contains(name, ".") {
+			if !slices.Contains(exported, name) && !slices.Contains(known, name) && !slices.Contains(words, name) && !strings.Contains(name, ".") {
 				t.Errorf("%s: %s is no metric of docs/metrics.md, and no recording rule", where, name)
 			}
 		}
@@ -211,8 +205,7 @@ func TestQueries(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("docs/runbooks: %v, %d files", err, len(files))
 	}
-	var asRules strings.Builder
-	asRules.WriteString("groups:\n  - name: queries\n    rules:\n")
+	queries := map[string][]string{}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -224,19 +217,11 @@ func TestQueries(t *testing.T) {
 		}
 		for _, block := range blocks {
 			for line := range strings.Lines(block[1]) {
-				fmt.Fprintf(&asRules, "      - {record: query, labels: {of: %q}, expr: %q}\n", filepath.Base(name), strings.TrimSpace(line))
+				queries[filepath.Base(name)] = append(queries[filepath.Base(name)], strings.TrimSpace(line))
 			}
 		}
 	}
-	path := filepath.Join(t.TempDir(), "queries.yml")
-	if err := os.WriteFile(path, []byte(asRules.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range promtools(t) {
-		if out, err := exec.CommandContext(t.Context(), tool.path, "check", "rules", "--lint=none", path).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", tool.name, err, out)
-		}
-	}
+	parts.ParseQueries(t, queries)
 }
 
 func TestAlertmanager(t *testing.T) {

@@ -85,10 +85,11 @@ func StepCABinary(tb testing.TB) string {
 	return strings.TrimSpace(Make(tb, "tool-step-ca"))
 }
 
-// Make runs a target of the repository's Makefile and returns its output.
-func Make(tb testing.TB, target string) string {
+// Make runs a target of the repository's Makefile, with variables such as NAME=value,
+// and returns its output.
+func Make(tb testing.TB, target string, variables ...string) string {
 	tb.Helper()
-	cmd := exec.CommandContext(tb.Context(), "make", "--no-print-directory", "-s", target)
+	cmd := exec.CommandContext(tb.Context(), "make", append([]string{"--no-print-directory", "-s", target}, variables...)...)
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
