@@ -25,6 +25,7 @@ pin = $(shell cat tools/$(1)/go.mod tools/$(1)/go.sum | cksum | cut -d' ' -f1)
 STEP_CA := $(CACHE)/step-ca-$(call pin,step-ca)/step-ca
 GOLANGCI_LINT := $(CACHE)/golangci-lint-$(call pin,golangci-lint)/golangci-lint
 AXE_CORE := $(CACHE)/axe-core-$(shell cat tools/axe-core/*.json | cksum | cut -d' ' -f1)/node_modules/axe-core/axe.min.js
+DASHBOARDS_SDK := $(CACHE)/dashboards-$(shell cat tools/dashboards/package*.json | cksum | cut -d' ' -f1)/node_modules/.package-lock.json
 PROMETHEUS := $(CACHE)/prometheus-$(call pin,prometheus)/prometheus
 
 .PHONY: build
@@ -49,7 +50,7 @@ test-demo: ## the demo
 	@cd examples/demo && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-e2e
-test-e2e: deps $(AXE_CORE) $(STEP_CA) $(PROMETHEUS) ## end to end, with real CAs, a browser and a container image
+test-e2e: deps $(AXE_CORE) $(DASHBOARDS_SDK) $(STEP_CA) $(PROMETHEUS) ## end to end, with real CAs, a browser and a container image
 	@rm -rf bin/artifacts && mkdir -p bin/artifacts
 	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 -artifacts -outputdir=$(CURDIR)/bin/artifacts ./...
 
@@ -99,6 +100,15 @@ bench: ## cost and precision of a run, against a reference in the same run; cost
 docs: ## the generated pages of docs/
 	@$(GO) test $(DOCUMENTED) -run '^TestDocument$$' -update
 
+# Where make dashboards writes to.
+DASHBOARDS ?= dashboards
+
+.PHONY: dashboards
+dashboards: $(DASHBOARDS_SDK) ## the Grafana dashboards of dashboards/, from tools/dashboards
+	@out=$$(realpath $(DASHBOARDS)) && work=$$(mktemp -d) && trap 'rm -rf $$work' EXIT && \
+		cp -r tools/dashboards/. $$work && ln -s $(dir $(DASHBOARDS_SDK)) $$work/node_modules && \
+		cd $$work && node node_modules/typescript/bin/tsc && node build/main.js $$out
+
 .PHONY: image
 image: image-context ## the container image, with docker, podman or buildah
 	@for builder in docker podman buildah; do \
@@ -141,6 +151,12 @@ $(AXE_CORE):
 	@echo 'fetching axe-core, once' >&2
 	@directory=$(@:/node_modules/axe-core/axe.min.js=) && mkdir -p $$directory && \
 		cp tools/axe-core/*.json $$directory && cd $$directory && \
+		npm ci --silent --ignore-scripts --no-audit --no-fund
+
+$(DASHBOARDS_SDK):
+	@echo 'fetching the Grafana Foundation SDK, once' >&2
+	@directory=$(@:/node_modules/.package-lock.json=) && mkdir -p $$directory && \
+		cp tools/dashboards/package*.json $$directory && cd $$directory && \
 		npm ci --silent --ignore-scripts --no-audit --no-fund
 
 $(GOLANGCI_LINT):

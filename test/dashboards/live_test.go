@@ -1,0 +1,168 @@
+package dashboards
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/test/parts"
+)
+
+// scraping has one exporter scraped by three jobs, as if it had only classic, only
+// native, or both kinds of histograms. The last one has no location, as a single
+// exporter may.
+const scraping = `
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+scrape_configs:
+  - job_name: classic
+    static_configs: [{targets: [%[1]q], labels: {location: fra}}]
+  - job_name: native
+    scrape_native_histograms: true
+    always_scrape_classic_histograms: false
+    static_configs: [{targets: [%[1]q], labels: {location: iad}}]
+  - job_name: both
+    scrape_native_histograms: true
+    always_scrape_classic_histograms: true
+    static_configs: [{targets: [%[1]q]}]
+`
+
+// schedule has every kind of prober that a panel is about.
+const schedule = `      directory: 1s
+      crl: 2s
+      ocsp: 2s
+      renewal_info: 2s
+`
+
+var jobs = []string{"classic", "native", "both"}
+
+// TestPanels has a real Prometheus scrape an exporter that issues, validates, fails
+// and recovers, and holds that every query of every dashboard has an answer, that it
+// is the same for classic and native histograms, and that locations with different
+// ones do not hide each other.
+func TestPanels(t *testing.T) {
+	t.Parallel()
+	prometheus := watched(t)
+	alike(t, prometheus, func(q Query) bool { return !strings.HasPrefix(q.Panel, "annotation") })
+}
+
+// alike holds that the chosen queries have answers, alike in all modes.
+func alike(t *testing.T, prometheus *parts.Prometheus, chosen func(Query) bool) {
+	t.Helper()
+	// A series that was just born is not in all three jobs yet.
+	late := time.Now().Add(parts.Timeout)
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	for _, q := range Queries(t) {
+		if !chosen(q) {
+			continue
+		}
+		difference := modes(t, q, prometheus.URL)
+		for difference != "" && time.Now().Before(late) {
+			<-again.C
+			difference = modes(t, q, prometheus.URL)
+		}
+		if difference != "" {
+			t.Errorf("%s: %s\n%s", q, difference, q.With())
+		}
+	}
+}
+
+// watched is a Prometheus that has seen an exporter through good and bad times.
+func watched(t *testing.T) *parts.Prometheus {
+	t.Helper()
+	files, flags := parts.Signing(t)
+	ports := parts.NewPorts(t)
+	pebble := parts.StartPebble(t, ports, append(flags, "-smooth")...)
+	exporter := parts.NewExporter(t, ports, pebble.CA)
+	exporter.Reconfigure("\ntargets:\n", "\nlog_list_file: "+files.LogList+"\ntargets:\n")
+	exporter.Reconfigure("rate_limits: none\n", "rate_limits: {new_orders: {count: 100000, period: 1h}}\n    issuer_roots: "+files.Root+"\n")
+	exporter.Reconfigure("      directory: 0s\n", schedule)
+	exporter.Reconfigure("timeout: 60s, issue: {challenge: http-01}", "timeout: 60s, issue: {challenge: http-01, lint: true}")
+	exporter.Serve()
+
+	config := filepath.Join(t.TempDir(), "prometheus.yml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, scraping, strings.TrimPrefix(exporter.URL, "http://")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prometheus := parts.NewPrometheus(t, config)
+	prometheus.Serve()
+	parts.Until(t, "all jobs have scraped", func() bool {
+		return len(prometheus.Query(`acme_target_state{state="unknown"}`)) == len(jobs)
+	})
+	for range 2 {
+		for _, module := range []string{"issue_http", "validate", "crl", "ocsp", "renewal_info"} {
+			if r := exporter.RunNow(module); !r.Verdict.Success() {
+				t.Fatalf("%s: %+v", module, r.Verdict)
+			}
+		}
+	}
+	pebble.Outage("va-down")
+	parts.Until(t, "there is an incident", func() bool {
+		exporter.RunNow("validate")
+		return len(prometheus.Query(`acme_incident_start_timestamp_seconds`)) == len(jobs)
+	})
+	alike(t, prometheus, func(q Query) bool { return strings.HasPrefix(q.Panel, "annotation") })
+	pebble.Outage("off")
+	parts.Until(t, "it is over", func() bool {
+		exporter.RunNow("validate")
+		return len(prometheus.Query(`acme_incident_end_timestamp_seconds`)) == len(jobs)
+	})
+	return prometheus
+}
+
+// modes says in what the answers for the three jobs are not alike, or that there is
+// none; empty: they are.
+func modes(t *testing.T, q Query, prometheus string) string {
+	t.Helper()
+	answers := map[string]map[string]float64{}
+	for _, job := range jobs {
+		answers[job] = map[string]float64{}
+		for _, s := range q.Ask(t, prometheus, "job", job) {
+			answers[job][labels(s)] = s.Value
+		}
+		if len(answers[job]) == 0 {
+			return "no data of the job " + job
+		}
+	}
+	for _, job := range jobs[1:] {
+		of, with := slices.Sorted(maps.Keys(answers["classic"])), slices.Sorted(maps.Keys(answers[job]))
+		if !slices.Equal(of, with) {
+			return fmt.Sprintf("classic has\n%q\n%s has\n%q", of, job, with)
+		}
+		for name, classic := range answers["classic"] {
+			// Of neighbouring classic bounds the next is five times the last at most.
+			if got := answers[job][name]; strings.Contains(q.Expr, "histogram_") && max(got, classic) > 0.1 && max(got, classic) > 5*min(got, classic) {
+				return fmt.Sprintf("%s is %g by classic histograms, %g by %s ones", name, classic, got, job)
+			}
+		}
+	}
+	if !strings.Contains(q.Expr, "histogram_quantile") || strings.Contains(q.Expr, "max by") {
+		return ""
+	}
+	// All three together: each location, one of which has no name, has its own.
+	locations := map[string]bool{}
+	for _, s := range q.Ask(t, prometheus) {
+		locations[s.Labels["location"]] = true
+	}
+	if len(locations) != len(jobs) {
+		return fmt.Sprintf("of all jobs only the locations %v", slices.Sorted(maps.Keys(locations)))
+	}
+	return ""
+}
+
+// labels are those of a sample that are not about who scraped it.
+func labels(s Sample) string {
+	kept := maps.Clone(s.Labels)
+	delete(kept, "job")
+	delete(kept, "location")
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		pairs = append(pairs, name+"="+kept[name])
+	}
+	return strings.Join(pairs, " ")
+}

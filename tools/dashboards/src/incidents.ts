@@ -1,0 +1,163 @@
+// Incidents: when what was down, why, and for how long.
+import { about, Board, exporterPage, incidentInfo, incidentOf, scheme } from './board';
+import { badIfYes, bars, ranking, stat, states, stateSteps, steps, table, timeline } from './panels';
+import { events, ofPair, ofTarget, range, state, window } from './promql';
+
+const start = ofTarget('acme_incident_start_timestamp_seconds');
+const end = ofTarget('acme_incident_end_timestamp_seconds');
+
+/** With the kind, the stage, the reason and the fault of the incident. */
+const told = (expr: string) => `(${expr}) * on (${incidentOf}) group_left (kind, stage, reason, fault) ${incidentInfo}`;
+
+const total = (metric: string, by: string) => `max by (${by}, location) (increase(${ofTarget(metric)}${range}))`;
+
+export const incidents: Board = {
+  uid: 'acme-incidents',
+  title: 'ACME / Incidents',
+  description: 'When which target was down, why, for how long, and where that was seen.',
+  from: 'now-7d',
+  variables: [scheme],
+  rows: [
+    {
+      title: 'Incidents',
+      panels: [
+        stat(
+          {
+            title: 'Open now',
+            description: 'Targets at locations with an incident that goes on.',
+            unit: 'short',
+            thresholds: steps([1, 'red']),
+            width: 6,
+          },
+          { expr: `count(${start} unless ${end}) or vector(0)`, legend: 'open' },
+        ),
+        stat(
+          {
+            title: 'Since the last one began',
+            description: 'At any of the chosen locations. Nothing is shown where none is known.',
+            unit: 's',
+            width: 6,
+          },
+          { expr: `time() - max(${start})`, legend: 'since' },
+        ),
+        stat(
+          {
+            title: 'Longest time down',
+            description: 'Of one target at one location, within the time that is shown.',
+            unit: 's',
+            thresholds: steps([1, 'orange'], [600, 'red']),
+            width: 6,
+          },
+          { expr: `max(increase(${ofTarget('acme_downtime_seconds_total', 'kind="down"')}${range}))`, legend: 'down' },
+        ),
+        stat(
+          {
+            title: 'Incidents',
+            description: 'Of the location that saw the most of them, all targets together, within the time that is shown.',
+            unit: 'short',
+            decimals: 0,
+            thresholds: steps([1, 'orange']),
+            width: 6,
+          },
+          {
+            expr: `max(sum by (job, instance) (increase(${ofTarget('acme_incidents_total', 'kind="down"')}${range})))`,
+            legend: 'incidents',
+          },
+        ),
+        timeline(
+          {
+            title: 'State',
+            description: 'How each target was at each location.',
+            unit: 'short',
+            mappings: states,
+            thresholds: stateSteps,
+            width: 24,
+            height: 8,
+          },
+          { expr: state(), legend: '{{target}} {{location}}' },
+        ),
+        table(
+          {
+            title: 'The latest incident of each target',
+            description:
+              'As each exporter saw it: from the first failed run to the first success after it. Its page has all incidents before, with their evidence. Stage, reason and fault are those of the first conclusive failure.',
+            unit: 'short',
+            width: 24,
+            height: 10,
+          },
+          { title: 'Target', label: 'target', link: about('acme-ca', 'The CA', 'target') },
+          { title: 'Location', label: 'location', link: about('acme-locations', 'The location', 'location') },
+          { title: 'Open', expr: told(`0 * ${start} + 1 unless ${end} or 0 * ${start}`), mappings: badIfYes },
+          { title: 'Start', expr: told(`1000 * ${start}`), unit: 'dateTimeAsIso' },
+          { title: 'End', expr: told(`1000 * ${end}`), unit: 'dateTimeAsIso' },
+          {
+            title: 'Duration',
+            expr: told(`(${end} or 0 * ${start} + time()) - ${start}`),
+            unit: 's',
+            thresholds: steps([60, 'orange'], [600, 'red']),
+          },
+          { title: 'Kind', label: 'kind' },
+          { title: 'Stage', label: 'stage' },
+          { title: 'Reason', label: 'reason' },
+          { title: 'Fault', label: 'fault' },
+          { title: 'Exporter', label: 'instance', link: exporterPage },
+        ),
+      ],
+    },
+    {
+      title: 'How many, how long, why',
+      panels: [
+        ranking(
+          {
+            title: 'Time down or degraded',
+            description: 'Of each target, by the location that saw the most of it, within the time that is shown.',
+            unit: 's',
+            thresholds: steps([60, 'orange'], [600, 'red']),
+            min: 0,
+            width: 12,
+          },
+          'target',
+          `max by (target) (sum by (target, job, instance) (increase(${ofTarget('acme_downtime_seconds_total')}${range})))`,
+        ),
+        table(
+          {
+            title: 'Totals',
+            description: 'Incidents and their time, within the time that is shown. One that was first degraded and then down is in both rows.',
+            unit: 'short',
+            width: 12,
+          },
+          { title: 'Target', label: 'target' },
+          { title: 'Location', label: 'location' },
+          { title: 'Kind', label: 'kind' },
+          { title: 'Incidents', expr: total('acme_incidents_total', 'target, kind'), decimals: 0 },
+          { title: 'Time', expr: total('acme_downtime_seconds_total', 'target, kind'), unit: 's' },
+        ),
+        bars(
+          {
+            title: 'Incidents that began',
+            description: 'By kind. At all locations at once: the CA.',
+            unit: 'short',
+            min: 0,
+            width: 12,
+            interval: '5m',
+          },
+          {
+            expr: `sum by (target, location, kind) (increase(${ofTarget('acme_incidents_total')}${window}))`,
+            legend: '{{target}} {{location}} {{kind}}',
+          },
+        ),
+        bars(
+          {
+            title: 'Reasons of failures',
+            description: 'Failed runs by reason, also those that made no incident.',
+            unit: 'short',
+            min: 0,
+            width: 12,
+            interval: '5m',
+          },
+          { expr: events('target, reason', ofPair('acme_probe_failures_total')), legend: '{{target}} {{reason}}' },
+        ),
+      ],
+    },
+  ],
+};
