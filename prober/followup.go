@@ -48,7 +48,9 @@ func (r *run) promise(tasks []*task) (promises []promise, err error) {
 // leave stores a follow-up of this run, which is tried for that long, and returns
 // its ID. The side effect may happen when it returns nil.
 func (r *run) leave(f probe.FollowUp, life time.Duration) (id string, err error) {
-	f.ID = fmt.Sprintf("%s-%d", r.ID, len(r.facts.FollowUps)+1)
+	if f.ID == "" {
+		f.ID = fmt.Sprintf("%s-%d", r.ID, len(r.facts.FollowUps)+1)
+	}
 	f.Pair, f.Parent = r.Pair.Pair, r.ID
 	f.Created = time.Now()
 	f.Expires = f.Created.Add(life)

@@ -62,6 +62,7 @@ var followUps = map[probe.FollowUpKind]prober{
 	probe.FollowUpDeactivateAuthz: followDeactivateAuthz,
 	probe.FollowUpWithdrawRecords: followWithdrawRecords,
 	probe.FollowUpRevoke:          followRevoke,
+	probe.FollowUpWatchRevocation: followWatchRevocation,
 }
 
 // A prober does one run. Every error it returns is a *failure.

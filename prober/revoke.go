@@ -95,11 +95,21 @@ func followRevoke(ctx context.Context, r *run) error {
 	seen := *what
 	seen.Chain = nil
 	r.facts.Revocation = &seen
-	err := r.step(probe.StepRevocation, "", func() error { return r.revoke(ctx, what) })
-	if err == nil {
-		seen.At = time.Now()
+	var before bool
+	err := r.step(probe.StepRevocation, "", func() (err error) {
+		before, err = r.revoke(ctx, what)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	seen.At = time.Now()
+	if before { // by an earlier try: the first one came as soon as there was a follow-up
+		seen.At = r.FollowUp.Created
+	}
+	watched := *what
+	watched.At = seen.At
+	return r.watchRevocation(watched)
 }
 
 // findRevocation looks what became of the follow-up's order. Where that has led to a
@@ -145,13 +155,13 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 
 // revoke asks the CA to revoke the certificate. That it was revoked before is what an
 // earlier try has done that nobody was left to hear of.
-func (r *run) revoke(ctx context.Context, what *probe.Revocation) error {
+func (r *run) revoke(ctx context.Context, what *probe.Revocation) (before bool, err error) {
 	if r.directory.RevokeCert == "" {
 		f := fail(probe.FailureUnsupported, objectDirectory, "the CA's directory has no revokeCert")
-		return r.giveUp(f)
+		return false, r.giveUp(f)
 	}
 	if err := r.checkDirectory([]string{"revokeCert"}); err != nil {
-		return err
+		return false, err
 	}
 	payload := struct {
 		Certificate string `json:"certificate"`
@@ -159,17 +169,17 @@ func (r *run) revoke(ctx context.Context, what *probe.Revocation) error {
 	}{base64.RawURLEncoding.EncodeToString(what.Chain[0]), what.Reason.Code()}
 	body, err := json.Marshal(payload)
 	if err != nil {
-		return fail(probe.FailureLocal, objectRevocation, quoted(err.Error()))
+		return false, fail(probe.FailureLocal, objectRevocation, quoted(err.Error()))
 	}
 	_, err = r.post(ctx, acmehttp.Exchange{}, r.directory.RevokeCert, body)
 	f, ok := errors.AsType[*failure](err)
 	switch {
 	case ok && f.problem == problemAlreadyRevoked:
-		return nil
+		return true, nil
 	case ok && f.problem == "badRevocationReason":
-		return r.giveUp(f)
+		return false, r.giveUp(f)
 	}
-	return err
+	return false, err
 }
 
 // giveUp drops the follow-up, since no later attempt will do better. If it cannot be

@@ -25,6 +25,10 @@ func (o logObserver) Observe(r *probe.Result) {
 	case probe.OutcomeSuccess:
 		o.logger.Debug("Probe succeeded", attrs...)
 	case probe.OutcomeSkipped:
+		if r.FollowUp == probe.FollowUpWatchRevocation && r.Failure != nil && r.Failure.Kind == probe.FailurePending {
+			o.logger.Debug("Revocation does not show yet", append(attrs, "summary", v.Summary)...)
+			return
+		}
 		o.logger.Info("Probe skipped", append(attrs, "stage", v.Stage, "reason", v.Reason, "summary", v.Summary)...)
 	default:
 		o.logger.Warn("Probe failed", append(attrs, "stage", v.Stage, "reason", v.Reason, "fault", v.Fault, "summary", v.Summary)...)

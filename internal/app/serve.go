@@ -120,7 +120,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 	e.file = &reloader{file: common.ConfigFile, load: e.load}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e, Incidents: e.incidents})
+	m, err := metrics.New(registry, metrics.Options{Histograms: o.Histograms, Budget: e, Incidents: e.incidents, Revocations: e})
 	if err != nil {
 		return err
 	}
@@ -284,3 +284,6 @@ func (e *exporter) Budgets(now time.Time) []probe.Budget {
 
 // OK implements metrics.Budget.
 func (e *exporter) OK() bool { return e.executor.book.OK() }
+
+// Pending implements metrics.Revocations.
+func (e *exporter) Pending() []probe.FollowUp { return e.runner.Open(probe.FollowUpWatchRevocation) }

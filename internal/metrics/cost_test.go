@@ -104,6 +104,11 @@ func TestSeriesOfAnIssuingPair(t *testing.T) {
 		Histograms: Classic,
 		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{limits}},
 		Incidents:  over,
+
+		Revocations: pending{
+			{Pair: issuing, Revocation: &probe.Revocation{At: start, Via: probe.ViaCRL}},
+			{Pair: issuing, Revocation: &probe.Revocation{At: start, Via: probe.ViaOCSP}},
+		},
 	})
 	pairOfAll, run := thorough(t)
 	m.Apply([]config.Pair{pairOfAll})
@@ -117,6 +122,29 @@ func TestSeriesOfAnIssuingPair(t *testing.T) {
 	}
 	if pair != steadyPair || target != steadyTarget {
 		t.Errorf("steady: %d and %d series, the documentation says %d and %d", pair, target, steadyPair, steadyTarget)
+	}
+
+	revoked, watched := revocations(start, 0)
+	m.Apply(nil)
+	m.Apply([]config.Pair{revokes(pairOfAll)})
+	m.Observe(run)
+	m.Observe(followUp(issuing, "1", start))
+	for _, r := range append(watched, revoked) {
+		m.Observe(r)
+	}
+	m.Schedule(issuing, start, false)
+	if more, _ := lines(t, reg); more-pair != revocationSeries {
+		t.Errorf("revocations add %d series, the documentation says %d", more-pair, revocationSeries)
+	} else if more > steadyLimit {
+		t.Errorf("%d series with revocations, want at most %d", more, steadyLimit)
+	}
+	m.Apply(nil)
+	m.Apply([]config.Pair{pairOfAll})
+	m.Observe(run)
+	m.Observe(followUp(issuing, "1", start))
+	m.Schedule(issuing, start, false)
+	if again, _ := lines(t, reg); again != pair {
+		t.Errorf("%d series without revocations again, there were %d", again, pair)
 	}
 
 	gone := elsewhere(issuing, "1", start)
@@ -137,6 +165,24 @@ func TestSeriesOfAnIssuingPair(t *testing.T) {
 	}
 	if pair != worstPair || target != worstTarget {
 		t.Errorf("worst: %d and %d series, the documentation says %d and %d", pair, target, worstPair, worstTarget)
+	}
+
+	m.Apply(nil)
+	m.Apply([]config.Pair{revokes(pairOfAll)})
+	observeWorst(m, issuing)
+	m.Observe(run)
+	for status := range 600 {
+		c := &revoked.Calls[0]
+		c.Status, c.Attempt, c.RetryCause = status, 1, causeBadNonce
+		m.Observe(revoked)
+	}
+	for _, r := range watched {
+		m.Observe(r)
+	}
+	pair, _ = lines(t, reg)
+	t.Logf("worst, with revocations: %d", pair)
+	if pair > worstLimit+worstRevocations {
+		t.Errorf("%d series with revocations, want at most %d", pair, worstLimit+worstRevocations)
 	}
 }
 

@@ -37,6 +37,7 @@ var (
 	stepBounds         = []float64{.1, .25, .5, 1, 2.5, 5, 10, 20, 45, 90}
 	connectionBounds   = []float64{.005, .01, .025, .05, .1, .25, 1, 3}
 	runBounds          = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 45, 90}
+	revocationBounds   = []float64{60, 300, 900, 1800, 3600, 7200, 21600, 86400}
 	firstRequestBounds = []float64{.1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 

@@ -31,7 +31,7 @@ func Document() string {
 	}
 	fmt.Fprintf(&b, histograms, nativeFactor, maxNativeBuckets)
 	writeBounds(&b, d.families)
-	fmt.Fprintf(&b, cost, steadyPair, publicationSeries, conditionalSeries, worstPair, steadyLimit, worstLimit, steadyTarget, worstTarget, targetLimit)
+	fmt.Fprintf(&b, cost, steadyPair, publicationSeries, revocationSeries, conditionalSeries, worstPair, steadyLimit, worstLimit, worstLimit+worstRevocations, steadyTarget, worstTarget, targetLimit)
 	b.WriteString(answers)
 	writeTable(&b, answer.families)
 	return b.String()
@@ -69,11 +69,14 @@ func writeBounds(b *strings.Builder, families []family) {
 // steps have failed for twenty reasons. What the target has is counted once for
 // all its pairs, however many; here all rate limits are known, and there was an
 // incident (12 series, one fewer while it goes on, 9 if there never was one). Runs whose records are elsewhere add the histogram of a step,
-// and lose the gauges of validators' networks. A test counts them again.
+// and lose the gauges of validators' networks. Revocations add the histograms of their
+// call, their step and both ways in which they show. A test counts them again.
 const (
 	steadyPair, steadyTarget = 322, 70
 	worstPair, worstTarget   = 499, 71
 	publicationSeries        = 11
+	revocationSeries         = 58
+	worstRevocations         = 70       // beyond worstLimit
 	conditionalSeries        = 10       // of the checks that not all pairs make
 	steadyLimit, worstLimit  = 400, 520 // of a pair
 	targetLimit              = 72
@@ -99,7 +102,8 @@ the gauges until its next run.
 
 Follow-ups (short runs that do what a run left to be done) count in ` + "`acme_follow_ups_total`" + `, their calls in
 ` + "`acme_request_duration_seconds`, `acme_requests_total`, `acme_request_retries_total` and `acme_connection_duration_seconds`" + `;
-they touch nothing else of the pair, but for those that revoke a certificate.
+they touch nothing else of the pair, but for those of its revocations. Those that watch one (` + "`watch_revocation`" + `) ask nothing
+of the API, and their requests are in none of the four.
 `
 
 const histograms = `
@@ -114,8 +118,8 @@ const cost = `
 ## What it costs
 
 An issuing pair has, with classic histograms, %d series after issuances that succeed, %d more where its records are at
-name servers elsewhere, %d fewer where the checks profile, trust, lint and scts are not made, and %d in a bad time: every
-call has had every status, and steps have failed for twenty different reasons. A test holds it to at most %d and %d. Its target has, once for all its pairs, %d series and in a bad
+name servers elsewhere, %d more where it revokes, %d fewer where the checks profile, trust, lint and scts are not made, and %d in a bad time: every
+call has had every status, and steps have failed for twenty different reasons. A test holds it to at most %d and %d (%d where it revokes). Its target has, once for all its pairs, %d series and in a bad
 time %d where all the CA's rate limits are known and there was an incident; at most %d.
 `
 

@@ -45,8 +45,10 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 		Histograms: histograms,
 		Budget:     &fakeBudget{ok: true, budgets: []probe.Budget{levels("corp", 3)}},
 		Incidents:  outage().past(),
+
+		Revocations: pending{{Pair: issuing, Revocation: &probe.Revocation{At: start, Via: probe.ViaCRL}}},
 	})
-	m.Apply([]config.Pair{configured(issuing, "1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo)})
+	m.Apply([]config.Pair{revoking("1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo)})
 	m.Observe(renewals(start, probe.Renewal{Start: start, End: start.Add(time.Hour)}))
 	m.Observe(read(listing, probe.ProberCRL, start))
 	m.Observe(read(asking, probe.ProberOCSP, start))

@@ -14,6 +14,7 @@ type families struct {
 	issued     certificateFamilies
 	beside     besideFamilies
 	renewals   renewalFamilies
+	revoked    revocationFamilies
 	target     targetFamilies
 	limits     limitFamilies
 	incidents  incidentFamilies
@@ -29,6 +30,7 @@ func declare(d *declarer) *families {
 		issued:     declareCertificates(d),
 		beside:     declareBeside(d),
 		renewals:   declareRenewals(d),
+		revoked:    declareRevocations(d),
 		target:     declareTarget(d),
 		limits:     declareLimits(d),
 		incidents:  declareIncidents(d),
@@ -76,7 +78,7 @@ func declareRuns(d *declarer) runFamilies {
 			"Always 1: the pair's prober, and its challenge type where it solves one.",
 			"prober", "challenge"),
 		followUps: d.counter(ofPair, "acme_follow_ups_total",
-			"Attempts to do what a run left to be done, by kind (deactivate_authz, withdraw_records, revoke) and outcome. One that fails is tried again until it expires.",
+			"Attempts to do what a run left to be done, by kind (deactivate_authz, withdraw_records, revoke, watch_revocation) and outcome. One that fails or is skipped is tried again until it expires: a revocation that is watched is skipped as long as it does not show yet, and a failure when it does not after 24 h.",
 			"kind", "outcome"),
 		missed: d.counter(ofPair, "acme_exporter_schedule_missed_total",
 			"Ticks of the schedule that neither started a run nor joined one."),

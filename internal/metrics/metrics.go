@@ -27,6 +27,9 @@ type Options struct {
 	// Incidents is where the states of targets and their incidents come from; nil: the
 	// families of them are absent.
 	Incidents Incidents
+	// Revocations is where those that do not show yet come from; nil: their family is
+	// absent.
+	Revocations Revocations
 }
 
 // Metrics keeps the series of all configured pairs. It observes a runner; all
@@ -63,6 +66,9 @@ func New(reg prometheus.Registerer, o Options) (*Metrics, error) {
 	}
 	if o.Incidents != nil {
 		d.register(nameState, &incidentCollector{m, o.Incidents})
+	}
+	if o.Revocations != nil {
+		d.register(namePending, &revocationCollector{m, o.Revocations})
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("metrics: %w", d.err)
@@ -114,7 +120,9 @@ func (m *Metrics) Observe(r *probe.Result) {
 	if p == nil {
 		return
 	}
-	m.countCalls(p, r)
+	if r.FollowUp != probe.FollowUpWatchRevocation { // which asks nothing of the API
+		m.countCalls(p, r)
+	}
 	if r.FollowUp != "" {
 		m.countFollowUp(p, r)
 	} else {

@@ -287,7 +287,7 @@ func TestApplyInitialisesFollowUps(t *testing.T) {
 		"validate, persist": {&config.Module{Prober: probe.ProberValidate, Validate: &config.Validate{Challenge: probe.DNSPersist01}}, []probe.FollowUpKind{probe.FollowUpDeactivateAuthz, probe.FollowUpWithdrawRecords}},
 		"revoked": {&config.Module{Prober: probe.ProberIssue, Issue: &config.Issue{
 			Challenge: probe.HTTP01, Authorization: config.AuthorizationReuse, Revoke: &config.Revoke{},
-		}}, []probe.FollowUpKind{probe.FollowUpRevoke}},
+		}}, []probe.FollowUpKind{probe.FollowUpRevoke, probe.FollowUpWatchRevocation}},
 	} {
 		m, reg := newMetrics(t, "")
 		p := configured(issuing, "1")

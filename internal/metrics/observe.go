@@ -34,6 +34,9 @@ func (m *Metrics) countFollowUp(p *pair, r *probe.Result) {
 			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
 		}
 	}
+	if v := r.Revocation; p.revokes && v != nil && v.Propagation != nil && r.Verdict.Success() {
+		m.f.revoked.propagation.WithLabelValues(p.labels(string(v.Via))...).Observe(v.Propagation.Seconds())
+	}
 }
 
 // countCalls counts the calls of a run.

@@ -102,6 +102,11 @@ func (m *Metrics) initialise(p *pair) {
 		}
 		m.f.validation.spread.WithLabelValues(p.labels()...)
 	}
+	if p.revokes {
+		for _, via := range probe.RevocationVias() {
+			m.f.revoked.propagation.WithLabelValues(p.labels(string(via))...)
+		}
+	}
 	for _, check := range p.checks {
 		m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...)
 	}
@@ -117,7 +122,7 @@ func (p *pair) leaves() []probe.FollowUpKind {
 		kinds = append(kinds, probe.FollowUpWithdrawRecords)
 	}
 	if p.revokes {
-		kinds = append(kinds, probe.FollowUpRevoke)
+		kinds = append(kinds, probe.FollowUpRevoke, probe.FollowUpWatchRevocation)
 	}
 	return kinds
 }

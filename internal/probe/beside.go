@@ -31,6 +31,9 @@ const (
 	FlawAIASubject     FlawKind = "aia_subject"      // another one's
 	FlawAIASignature   FlawKind = "aia_signature"    // its key has not signed the certificate that names it
 
+	// Of a revocation.
+	FlawRevocationMissing FlawKind = "revocation_missing" // it does not show after a day
+
 	// Of a test site.
 	FlawSiteValid   FlawKind = "site_valid"   // the certificate is not valid, and ought to be
 	FlawSiteExpired FlawKind = "site_expired" // not expired, or more is wrong than that
@@ -43,7 +46,7 @@ func Flaws() []FlawKind {
 		FlawCRLUnreadable, FlawCRLContentType, FlawCRLIssuer, FlawCRLSignature, FlawCRLStale, FlawCRLNumber, FlawCRLIDP,
 		FlawOCSPUnreadable, FlawOCSPContentType, FlawOCSPStatus, FlawOCSPCertificate, FlawOCSPSignature, FlawOCSPStale,
 		FlawAIAUnreadable, FlawAIAContentType, FlawAIASubject, FlawAIASignature,
-		FlawSiteValid, FlawSiteExpired, FlawSiteRevoked,
+		FlawRevocationMissing, FlawSiteValid, FlawSiteExpired, FlawSiteRevoked,
 	}
 }
 

@@ -36,6 +36,8 @@ const (
 	// FailureFlaw: something that a CA publishes beside its API is not as it has to
 	// be. Flaw says in what.
 	FailureFlaw FailureKind = "flaw"
+	// FailurePending: what is waited for is not there yet, and need not be.
+	FailurePending FailureKind = "pending"
 	// FailureNotApplicable: there is nothing to be looked at.
 	FailureNotApplicable FailureKind = "not_applicable"
 	// FailureLocal: our disk, port, responder or key failed.
@@ -251,11 +253,14 @@ const (
 	// any reason: with the chain once there is one, or with the URL of an order that is
 	// about to be finalized, and then it finds out what became of that.
 	FollowUpRevoke FollowUpKind = "revoke"
+	// FollowUpWatchRevocation looks whether a revocation shows yet, in one way, and is
+	// tried again until it does.
+	FollowUpWatchRevocation FollowUpKind = "watch_revocation"
 )
 
 // FollowUpKinds lists every kind of follow-up.
 func FollowUpKinds() []FollowUpKind {
-	return []FollowUpKind{FollowUpDeactivateAuthz, FollowUpWithdrawRecords, FollowUpRevoke}
+	return []FollowUpKind{FollowUpDeactivateAuthz, FollowUpWithdrawRecords, FollowUpRevoke, FollowUpWatchRevocation}
 }
 
 // FollowUp is a side effect that must be undone or watched. It is stored before
@@ -270,7 +275,8 @@ type FollowUp struct {
 	URL     string   `json:"url,omitempty"`     // of the authorization or the order
 	More    []string `json:"more,omitempty"`    // URLs of further authorizations
 	Records []Record `json:"records,omitempty"` // to be withdrawn
-	// Revocation is what a follow-up of the kind FollowUpRevoke does; else nil.
+	// Revocation is what a follow-up of the kinds FollowUpRevoke and
+	// FollowUpWatchRevocation is about; else nil.
 	Revocation *Revocation `json:"revocation,omitempty"`
 	Created    time.Time   `json:"created"`
 	// NotBefore is when it may next be tried; zero: at once.

@@ -44,4 +44,42 @@ type Revocation struct {
 	Chain [][]byte `json:"chain,omitempty"`
 	// At is when the CA said that the certificate is revoked; zero: it has not yet.
 	At time.Time `json:"at,omitzero"`
+	// Via is where it is watched whether it shows; empty: it is not.
+	Via RevocationVia `json:"via,omitempty"`
+	// Shown is when it was first seen there; zero: it was not.
+	Shown time.Time `json:"shown,omitzero"`
+	// Propagation is At to Shown; nil: it does not show yet, or nobody has looked for
+	// so long that it may have done so much earlier.
+	Propagation *time.Duration `json:"propagation_ns,omitempty"`
+	// GivenUp says that nobody looks any more.
+	GivenUp bool `json:"given_up,omitempty"`
+}
+
+// RevocationVia is where others learn that a certificate is revoked.
+type RevocationVia string
+
+// The ways. They are values of a label.
+const (
+	ViaCRL  RevocationVia = "crl"
+	ViaOCSP RevocationVia = "ocsp"
+)
+
+// RevocationVias lists every way.
+func RevocationVias() []RevocationVia { return []RevocationVia{ViaCRL, ViaOCSP} }
+
+// LastRevocation is a pair's last revocation, and what has come of it.
+type LastRevocation struct {
+	Serial string           `json:"serial"`
+	Reason RevocationReason `json:"reason"`
+	At     time.Time        `json:"at"`
+	// Watched are the ways in which it has to show; none: the certificate named none.
+	Watched []WatchedRevocation `json:"watched,omitempty"`
+}
+
+// WatchedRevocation is what has come of a revocation in one way; while it neither
+// shows nor is given up it is watched.
+type WatchedRevocation struct {
+	Via     RevocationVia `json:"via"`
+	Shown   time.Time     `json:"shown,omitzero"`
+	GivenUp Reason        `json:"given_up,omitempty"` // the last look's
 }

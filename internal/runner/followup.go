@@ -13,6 +13,9 @@ import (
 const (
 	// followUpTimeout caps the module's timeout for a follow-up.
 	followUpTimeout = 30 * time.Second
+	// patientTimeout is what one that is in no hurry has at least, even if the next
+	// tick comes before that.
+	patientTimeout = 5 * time.Second
 	// followUpExpiry is when a follow-up is given up, unless its prober says.
 	followUpExpiry = 24 * time.Hour
 	// A follow-up that failed rests for backOff, twice that the next time, and so
@@ -20,6 +23,27 @@ const (
 	backOff    = time.Minute
 	backOffMax = time.Hour
 )
+
+// A follow-up that watches a revocation rests for a tenth of the time since then, but
+// not less than watchRestLeast and not more than watchRestMost.
+const (
+	watchRestLeast = 15 * time.Second
+	watchRestMost  = 10 * time.Minute
+)
+
+// rest returns how long the follow-up rests after it has failed at now.
+func (it *item) rest(now time.Time) time.Duration {
+	if it.Kind == probe.FollowUpWatchRevocation {
+		return min(max(now.Sub(it.Created)/10, watchRestLeast), watchRestMost)
+	}
+	return backOffAfter(it.Attempts)
+}
+
+// patient reports whether the follow-up is in no hurry, so that it takes no time that
+// a run may want, and has nothing to do with the CA's authorizations.
+func (it *item) patient() bool {
+	return it.Kind == probe.FollowUpRevoke || it.Kind == probe.FollowUpWatchRevocation
+}
 
 // backOffAfter returns how long a follow-up rests after its nth failure.
 func backOffAfter(n int) time.Duration {
@@ -83,6 +107,23 @@ func (r *Runner) added(ru *run) []probe.FollowUp {
 	return all
 }
 
+// Open returns the follow-ups of that kind which configured pairs have yet to do,
+// oldest first, without the certificates that they are about.
+func (r *Runner) Open(kind probe.FollowUpKind) []probe.FollowUp {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []probe.FollowUp
+	for _, l := range r.lanes {
+		for _, it := range l.items {
+			if l.gen != nil && it.Kind == kind {
+				all = append(all, shown(it.FollowUp))
+			}
+		}
+	}
+	slices.SortFunc(all, compareFollowUps)
+	return all
+}
+
 // shown returns f without what only its own run has a use for.
 func shown(f probe.FollowUp) probe.FollowUp {
 	if f.Revocation != nil {
@@ -113,7 +154,7 @@ func (l *lane) due(now time.Time, p phase) *item {
 		if l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) {
 			continue
 		}
-		if p != phaseRunning && it.Attempts > 0 {
+		if p != phaseRunning && (it.Attempts > 0 || it.Kind == probe.FollowUpWatchRevocation) {
 			continue
 		}
 		if oldest == nil || compareFollowUps(it.FollowUp, oldest.FollowUp) < 0 {
@@ -123,11 +164,11 @@ func (l *lane) due(now time.Time, p phase) *item {
 	return oldest
 }
 
-// yields reports whether a follow-up that is tried again lets the next tick go
-// first: it might delay it, and through min_interval cost the one after it too.
-// It does so once, and is tried after that tick's run.
+// yields reports whether a follow-up that is tried again, or is in no hurry, lets the
+// next tick go first: it might delay it, and through min_interval cost the one after
+// it too. It does so once, and is tried after that tick's run.
 func (l *lane) yields(it *item, now time.Time) bool {
-	return it.Attempts > 0 && l.gen != nil && !l.gen.next.IsZero() &&
+	return (it.Attempts > 0 || it.patient()) && l.gen != nil && !l.gen.next.IsZero() &&
 		l.gen.next.Sub(now) < followUpTimeout && l.floor.Before(it.when())
 }
 
@@ -169,8 +210,8 @@ func leftBehind(f probe.FollowUp) []any {
 }
 
 // settle forgets the follow-up that ru has done, or says when it is tried again.
-func (r *Runner) settle(ctx context.Context, ru *run) {
-	if ru.result.Verdict.Success() {
+func (r *Runner) settle(ctx context.Context, ru *run, res *probe.Result) {
+	if res.Verdict.Success() {
 		r.mu.Lock()
 		delete(ru.lane.items, ru.item.ID)
 		r.mu.Unlock()
@@ -187,7 +228,8 @@ func (r *Runner) settle(ctx context.Context, ru *run) {
 		return
 	}
 	it.Attempts++
-	it.NotBefore = time.Now().Add(backOffAfter(it.Attempts))
+	now := time.Now()
+	it.NotBefore = now.Add(it.rest(now))
 	f := it.FollowUp
 	r.mu.Unlock()
 	r.logStore(r.put(bucketFollowUps, f.ID, f))

@@ -98,6 +98,8 @@ var quick = map[probe.Prober]bool{probe.ProberDirectory: true, probe.ProberNonce
 // timeout is how long ru may take.
 func (ru *run) timeout() time.Duration {
 	switch {
+	case ru.item != nil && ru.item.patient() && !ru.next.IsZero():
+		return min(ru.pair.Timeout, followUpTimeout, max(ru.next.Sub(ru.start), patientTimeout))
 	case ru.item != nil:
 		return min(ru.pair.Timeout, followUpTimeout)
 	case ru.trigger == probe.TriggerConfirm && ru.pair.Module.Prober.Orders():

@@ -61,6 +61,7 @@ type run struct {
 	names    []heldName      // that it holds until its end
 	item     *item           // what it follows up; nil: it is the pair's own probe
 	followUp *probe.FollowUp // item as it was at the start
+	next     time.Time       // the pair's next tick at the start; zero: none
 
 	entry *entry // in the history, once it is over; nil: it has no place there
 
@@ -111,6 +112,8 @@ func (g *generation) add(res *probe.Result) {
 			g.worked, g.account = res.Start, res.Account
 		}
 	}
+	// Of the many looks at a revocation the last one says what there is to say.
+	g.recent = slices.DeleteFunc(g.recent, func(o *probe.Result) bool { return repeats(res, o) })
 	g.recent = slices.Insert(g.recent, 0, res)
 	if len(g.recent) <= historyLen {
 		return
@@ -122,9 +125,19 @@ func (g *generation) add(res *probe.Result) {
 	}
 }
 
+// repeats reports whether two Results are of looks at one revocation, in one way.
+func repeats(a, b *probe.Result) bool {
+	return a.FollowUp == probe.FollowUpWatchRevocation && a.FollowUp == b.FollowUp && a.Parent == b.Parent &&
+		a.Revocation != nil && b.Revocation != nil && a.Revocation.Via == b.Revocation.Via
+}
+
 // configuration returns what the follow-up is done with; nil: nothing is there
-// that could do it.
+// that could do it. What watches a revocation asks for no more than URLs, and what it
+// sees is told of the pair as it is configured now.
 func (l *lane) configuration(it *item) *generation {
+	if it.Kind == probe.FollowUpWatchRevocation && l.gen != nil {
+		return l.gen
+	}
 	if it.gen != nil {
 		return it.gen
 	}

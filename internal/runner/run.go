@@ -37,15 +37,18 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	res.Facts.FollowUps = r.added(ru)
 	ru.repeat = r.judge(ctx, ru, res)
 
+	if ru.item != nil {
+		// Nobody waits for it; and what was seen must not be seen again after a crash.
+		r.settle(ctx, ru, res)
+		r.publish(ru, res)
+		r.release(ru)
+		return
+	}
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.
 	r.publish(ru, res)
-	if ru.item == nil {
-		r.track(ru, res)
-		r.keep(ru, res)
-	} else {
-		r.settle(ctx, ru)
-	}
+	r.track(ru, res)
+	r.keep(ru, res)
 	r.release(ru)
 }
 

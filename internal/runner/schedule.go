@@ -154,6 +154,9 @@ func (r *Runner) startable(l *lane, now time.Time) *run {
 func (ru *run) begin(l *lane, now time.Time) *run {
 	ru.lane, ru.pair = l, ru.gen.pair
 	ru.id, ru.start = probe.NewID(now), now
+	if l.gen != nil {
+		ru.next = l.gen.next
+	}
 	l.current = ru
 	return ru
 }

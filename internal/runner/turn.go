@@ -68,6 +68,9 @@ func (r *Runner) contends(l *lane, now time.Time) (c contender, ok bool) {
 		if it == nil {
 			return c, false
 		}
+		if it.patient() {
+			return c, false // it validates nothing
+		}
 		c.asked, gen = it.when(), l.configuration(it)
 	}
 	c.lane, c.names = l, namesOf(gen.pair)

@@ -56,6 +56,10 @@ var chapters = []chapter{
 			"The certificate names no revocation list, no OCSP responder or no URL of its issuer's certificate; or none has been issued yet.",
 			"Nobody's: no CA has to have all of them. Let's Encrypt ended OCSP in 2025.",
 			"Nothing until the first certificate is issued. If the CA has none of it, remove the module from the target."),
+		skip(RevocationPending, "the revocation does not show yet",
+			"Of a follow-up `watch_revocation`: the revocation list lacks the certificate, or its OCSP responder calls it good. Neither is a failure within a day.",
+			"Nobody's: a CA has its time to publish. `acme_revocation_oldest_pending_timestamp_seconds` says how long it has taken so far.",
+			"Nothing: it is looked for again, every 15 s at first and every 10 min in the end."),
 	}},
 	{"Our own side", "", []ReasonDoc{
 		failure(Configuration, client, "the configuration or the account makes this run impossible",

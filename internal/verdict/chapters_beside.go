@@ -73,6 +73,11 @@ var besides = []ReasonDoc{
 		"The CA's.",
 		"Report it to the CA: clients that complete a chain fail."),
 
+	failure(RevocationMissing, ca, "the revocation does not show after a day",
+		"Of a follow-up `watch_revocation`: the CA has revoked a certificate of ours 24 h ago, and its list lacks it, or its OCSP responder calls it good.",
+		"The CA's: list and answer are current and signed by who has to sign them.",
+		"Report it to the CA, with the serial number and the time: revocations do not get through. It is not looked for any more."),
+
 	failure(SiteValid, ca, "the test site that has to be valid is not",
 		"The chain does not lead to one of the target's `issuer_roots`, is for another name, or has expired.",
 		"The CA's. With a CA of your own it may be the trust that is configured here.",

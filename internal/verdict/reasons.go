@@ -17,6 +17,8 @@ const (
 	Unsupported      probe.Reason = "unsupported"
 	NotApplicable    probe.Reason = "not_applicable"
 
+	RevocationPending probe.Reason = "revocation_pending"
+
 	// Ourselves.
 	Configuration probe.Reason = "configuration"
 	Local         probe.Reason = "local"
@@ -78,26 +80,28 @@ const (
 
 	// What is published beside the API is not as it has to be. They are named like the
 	// flaws.
-	CRLUnreadable   probe.Reason = "crl_unreadable"
-	CRLContentType  probe.Reason = "crl_content_type"
-	CRLIssuer       probe.Reason = "crl_issuer"
-	CRLSignature    probe.Reason = "crl_signature"
-	CRLStale        probe.Reason = "crl_stale"
-	CRLNumber       probe.Reason = "crl_number"
-	CRLIDP          probe.Reason = "crl_idp"
-	OCSPUnreadable  probe.Reason = "ocsp_unreadable"
-	OCSPContentType probe.Reason = "ocsp_content_type"
-	OCSPStatus      probe.Reason = "ocsp_status"
-	OCSPCertificate probe.Reason = "ocsp_certificate"
-	OCSPSignature   probe.Reason = "ocsp_signature"
-	OCSPStale       probe.Reason = "ocsp_stale"
-	AIAUnreadable   probe.Reason = "aia_unreadable"
-	AIAContentType  probe.Reason = "aia_content_type"
-	AIASubject      probe.Reason = "aia_subject"
-	AIASignature    probe.Reason = "aia_signature"
-	SiteValid       probe.Reason = "site_valid"
-	SiteExpired     probe.Reason = "site_expired"
-	SiteRevoked     probe.Reason = "site_revoked"
+	CRLUnreadable     probe.Reason = "crl_unreadable"
+	CRLContentType    probe.Reason = "crl_content_type"
+	CRLIssuer         probe.Reason = "crl_issuer"
+	CRLSignature      probe.Reason = "crl_signature"
+	CRLStale          probe.Reason = "crl_stale"
+	CRLNumber         probe.Reason = "crl_number"
+	CRLIDP            probe.Reason = "crl_idp"
+	OCSPUnreadable    probe.Reason = "ocsp_unreadable"
+	OCSPContentType   probe.Reason = "ocsp_content_type"
+	OCSPStatus        probe.Reason = "ocsp_status"
+	OCSPCertificate   probe.Reason = "ocsp_certificate"
+	OCSPSignature     probe.Reason = "ocsp_signature"
+	OCSPStale         probe.Reason = "ocsp_stale"
+	AIAUnreadable     probe.Reason = "aia_unreadable"
+	AIAContentType    probe.Reason = "aia_content_type"
+	AIASubject        probe.Reason = "aia_subject"
+	AIASignature      probe.Reason = "aia_signature"
+	RevocationMissing probe.Reason = "revocation_missing"
+
+	SiteValid   probe.Reason = "site_valid"
+	SiteExpired probe.Reason = "site_expired"
+	SiteRevoked probe.Reason = "site_revoked"
 
 	// The validation failed.
 	ValidationDNS          probe.Reason = "validation_dns"

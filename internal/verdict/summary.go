@@ -52,9 +52,12 @@ func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 		s.WriteString(name + ": ")
 	}
 	s.WriteString(string(v.Stage))
-	if v.Outcome == probe.OutcomeSkipped {
+	switch {
+	case v.Reason == RevocationPending:
+		s.WriteString(" is waited for")
+	case v.Outcome == probe.OutcomeSkipped:
 		s.WriteString(" was given up")
-	} else {
+	default:
 		s.WriteString(" failed")
 	}
 	if host := e.host(); host != "" {

@@ -109,6 +109,8 @@ func (e *evidence) judge() finding {
 		return finding{reason: Budget}
 	case probe.FailureUnsupported:
 		return finding{reason: Unsupported}
+	case probe.FailurePending:
+		return finding{reason: RevocationPending}
 	case probe.FailureNotApplicable:
 		return finding{reason: NotApplicable}
 	case probe.FailureFlaw: // of what was answered; a site's certificate is seen whatever the status

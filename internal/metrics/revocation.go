@@ -1,0 +1,71 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// Revocations knows which of them do not show yet. It is asked at every scrape.
+type Revocations interface {
+	// Pending returns the follow-ups that watch them.
+	Pending() []probe.FollowUp
+}
+
+// revocationFamilies are about certificates that we have the CA revoke.
+type revocationFamilies struct {
+	propagation *prometheus.HistogramVec
+	pending     *prometheus.Desc
+}
+
+// namePending is the family whose name stands for all that its collector makes.
+const namePending = "acme_revocation_oldest_pending_timestamp_seconds"
+
+func declareRevocations(d *declarer) revocationFamilies {
+	return revocationFamilies{
+		propagation: d.histogram(ofPair, "acme_revocation_propagation_seconds", revocationBounds,
+			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke`. Once for each revocation, restarts included; not where nobody could look for a while before.",
+			"via"),
+		pending: d.scraped(ofPair, "gauge", namePending,
+			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and from 24 h on, when it is given up. Only where the module has `revoke`.",
+			"via"),
+	}
+}
+
+// revocationCollector shows what is pending at the time of the scrape.
+type revocationCollector struct {
+	metrics     *Metrics
+	revocations Revocations
+}
+
+// Describe implements prometheus.Collector.
+func (c *revocationCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.metrics.f.revoked.pending
+}
+
+// Collect implements prometheus.Collector.
+func (c *revocationCollector) Collect(out chan<- prometheus.Metric) {
+	type series struct {
+		pair probe.Pair
+		via  probe.RevocationVia
+	}
+	oldest := map[series]time.Time{}
+	for _, f := range c.revocations.Pending() {
+		if f.Revocation == nil {
+			continue
+		}
+		s := series{f.Pair, f.Revocation.Via}
+		if at, ok := oldest[s]; !ok || f.Revocation.At.Before(at) {
+			oldest[s] = f.Revocation.At
+		}
+	}
+	c.metrics.mu.Lock()
+	defer c.metrics.mu.Unlock()
+	for s, at := range oldest {
+		if p := c.metrics.pairs[s.pair]; p != nil && p.revokes {
+			out <- gaugeOf(c.metrics.f.revoked.pending, seconds(at), p.labels(string(s.via))...)
+		}
+	}
+}

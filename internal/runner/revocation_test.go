@@ -1,0 +1,251 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// watching is a follow-up that watches a revocation, which was made now.
+func watching(id string) probe.FollowUp {
+	now := time.Now()
+	return probe.FollowUp{
+		ID: id, Kind: probe.FollowUpWatchRevocation, Created: now, Expires: now.Add(48 * time.Hour),
+		Revocation: &probe.Revocation{Serial: "2a", At: now, Via: probe.ViaCRL},
+	}
+}
+
+// notYet is a look at a revocation that does not show.
+func notYet(job Job) probe.Facts {
+	f := failed(probe.FailurePending)
+	v := *job.FollowUp.Revocation
+	f.Revocation = &v
+	return f
+}
+
+// TestWatchRhythm has a revocation show after 24 h: it is looked for often at first,
+// every 10 minutes in the end, and across restarts; the pair's own runs keep their
+// time, and of the many looks the last one is kept in memory.
+func TestWatchRhythm(t *testing.T) {
+	store := newMemory()
+	bubble(t, Options{Store: store}, func(h *harness) {
+		left := false
+		run := func(ctx context.Context, job Job) probe.Facts {
+			if job.FollowUp != nil {
+				lasting(2*time.Second)(ctx, job)
+				return notYet(job)
+			}
+			if !left {
+				left = true
+				if err := job.FollowUps.Add(watching("1")); err != nil {
+					t.Error(err)
+				}
+			}
+			return lasting(time.Second)(ctx, job)
+		}
+		h.run = run
+		h.start(configured(interval(5 * time.Minute)))
+		first := h.firstOf(5 * time.Minute)
+		h.sleepTo(first + 12*time.Hour)
+		looks, ticks := h.starts(probe.TriggerFollowUp), h.starts(probe.TriggerTick)
+		for i, s := range ticks {
+			if s-first != time.Duration(i)*5*time.Minute {
+				h.t.Fatalf("tick %d was at %s", i, s-first)
+			}
+		}
+		if n := len(h.seen("missed")); n != 0 || len(ticks) != 12*12+1 {
+			t.Errorf("%d ticks, %d missed", len(ticks), n)
+		}
+		if s := h.status(); len(s.Recent) < 10 || len(slices.DeleteFunc(slices.Clone(s.Recent), func(r *probe.Result) bool { return r.FollowUp == "" })) != 1 {
+			t.Errorf("recent: %v", s.Recent)
+		}
+
+		// The next process goes on.
+		h.stop()
+		again := newHarness(h.t, Options{Store: store})
+		again.begun, again.run = h.begun, run
+		if err := again.r.Restore(); err != nil {
+			h.t.Fatal(err)
+		}
+		pending := again.r.Open(probe.FollowUpWatchRevocation)
+		if len(pending) != 0 {
+			t.Errorf("of a pair that is not configured yet: %v", pending)
+		}
+		again.start(configured(interval(5 * time.Minute)))
+		defer func() { again.stop() }()
+		pending = again.r.Open(probe.FollowUpWatchRevocation)
+		if len(pending) != 1 || pending[0].Revocation.Serial != "2a" {
+			t.Errorf("pending after the restart: %v", pending)
+		}
+		again.sleepTo(first + 24*time.Hour)
+		looks = append(looks, again.starts(probe.TriggerFollowUp)...)
+
+		created := looks[0]
+		for i := 1; i < len(looks); i++ {
+			age, rest := looks[i-1]+2*time.Second-created, looks[i]-looks[i-1]-2*time.Second
+			want := min(max(age/10, 15*time.Second), 10*time.Minute)
+			// A tick that comes within 30 s goes first.
+			if rest < want-2*time.Second || rest > want+40*time.Second {
+				t.Errorf("look %d, %s after the revocation, rested for %s, want %s", i, age, rest, want)
+			}
+		}
+		if n := len(looks); n < 150 || n > 200 {
+			t.Errorf("%d looks in 24 h", n)
+		}
+
+		// It shows.
+		again.mu.Lock()
+		again.run = lasting(time.Second)
+		again.mu.Unlock()
+		again.sleepTo(first + 25*time.Hour)
+		if pending := again.r.Open(probe.FollowUpWatchRevocation); len(pending) != 0 || len(store.keys(bucketFollowUps)) != 0 {
+			t.Errorf("pending when it shows: %v", pending)
+		}
+		shown := 0
+		for _, e := range again.seen("observe") {
+			if e.Result.FollowUp != "" && e.Result.Verdict.Success() {
+				shown++
+			}
+		}
+		if shown != 1 {
+			t.Errorf("it was seen to show %d times", shown)
+		}
+	})
+}
+
+// TestWatchDelaysNoRun has the CA's list hang: a look ends before the pair's next
+// tick, and one that would begin shortly before it waits.
+func TestWatchDelaysNoRun(t *testing.T) {
+	for _, every := range []time.Duration{12 * time.Second, 20 * time.Second, time.Minute} {
+		t.Run(every.String(), func(t *testing.T) {
+			bubble(t, Options{}, func(h *harness) {
+				left := false
+				h.run = func(ctx context.Context, job Job) probe.Facts {
+					if job.FollowUp != nil {
+						return lasting(time.Hour)(ctx, job)
+					}
+					if !left {
+						left = true
+						if err := job.FollowUps.Add(watching("1")); err != nil {
+							t.Error(err)
+						}
+					}
+					return lasting(2*time.Second)(ctx, job)
+				}
+				h.start(configured(interval(every), func(p *config.Pair) { p.Timeout, p.MinInterval = 90*time.Second, time.Second }))
+				first := h.firstOf(every)
+				h.sleepTo(first + 20*time.Minute)
+				for i, s := range h.starts(probe.TriggerTick) {
+					if s-first != time.Duration(i)*every {
+						h.t.Fatalf("tick %d was at %s", i, s-first)
+					}
+				}
+				if looks := h.starts(probe.TriggerFollowUp); len(looks) < 10 {
+					t.Errorf("%d looks", len(looks))
+				}
+			})
+		})
+	}
+}
+
+// TestRevocationWaitsForNobody holds that a follow-up that revokes, or watches, does
+// not take turns over names, and that a watch is none of a process that stops.
+func TestRevocationWaitsForNobody(t *testing.T) {
+	store := newMemory()
+	bubble(t, Options{Store: store}, func(h *harness) {
+		names := func(p *config.Pair) {
+			p.Module = &config.Module{Prober: probe.ProberValidate, Validate: &config.Validate{Names: config.Names{Mode: config.NamesFixed, List: []string{"a.example"}}}}
+		}
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			switch {
+			case job.Pair.Pair.Module == "b":
+				return lasting(15*time.Second)(ctx, job)
+			case job.FollowUp != nil && job.FollowUp.Kind == probe.FollowUpRevoke:
+				if err := job.FollowUps.Add(watching("2")); err != nil {
+					t.Error(err)
+				}
+			case job.FollowUp == nil:
+				if err := job.FollowUps.Add(probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{}}); err != nil {
+					t.Error(err)
+				}
+			default:
+				return notYet(job)
+			}
+			return lasting(time.Second)(ctx, job)
+		}
+		h.start(configured(interval(0), names), configured(interval(0), names, named("ca", "b")))
+		h.trigger(time.Minute) // until 1 s; the revocation until 2 s, and the first look
+		go h.r.Trigger(h.t.Context(), probe.Pair{Target: "ca", Module: "b"}, probe.TriggerScrape)
+		h.sleepTo(3 * time.Second)
+		h.stop()
+		var got []string
+		for _, e := range h.seen("observe") {
+			got = append(got, fmt.Sprint(e.At, " ", e.Pair, " ", e.Result.FollowUp))
+		}
+		if diff := cmp.Diff([]string{"1s ca/a ", "2s ca/a revoke", "2s ca/a watch_revocation", "16s ca/b "}, got); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"2"}, store.keys(bucketFollowUps)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestWatchAfterReload holds that what a look sees is told of the pair as it is
+// configured now.
+func TestWatchAfterReload(t *testing.T) {
+	bubble(t, Options{}, func(h *harness) {
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			if job.FollowUp != nil {
+				return notYet(job)
+			}
+			if err := job.FollowUps.Add(watching("1")); err != nil {
+				t.Error(err)
+			}
+			return probe.Facts{}
+		}
+		h.start(configured(interval(0)))
+		h.trigger(time.Minute)
+		h.r.Apply([]config.Pair{configured(interval(0), hash("two"))})
+		h.sleepTo(time.Minute)
+		observed := h.seen("observe")
+		last := observed[len(observed)-1].Result
+		if last.FollowUp != probe.FollowUpWatchRevocation || last.ConfigHash != "two" {
+			t.Errorf("the last one is %s of %s", last.FollowUp, last.ConfigHash)
+		}
+		h.r.Apply(nil)
+		if open := h.r.Open(probe.FollowUpWatchRevocation); len(open) != 0 {
+			t.Errorf("pending of a pair that was removed: %v", open)
+		}
+	})
+}
+
+// TestFollowUpIsSettledFirst holds that nobody is told of what a follow-up has seen
+// before it is stored that it is done: it must not be seen again after a crash.
+func TestFollowUpIsSettledFirst(t *testing.T) {
+	store := newMemory()
+	told := false
+	bubble(t, Options{Store: store, Observers: []Observer{observer{func(r *probe.Result) {
+		if r.FollowUp != "" {
+			told = true
+			if keys := store.keys(bucketFollowUps); len(keys) != 0 {
+				t.Errorf("stored when it is told: %v", keys)
+			}
+		}
+	}}}}, func(h *harness) {
+		h.run = adding(t, lasting(0), "1")
+		h.start(configured(interval(0)))
+		h.trigger(time.Minute)
+		h.sleepTo(time.Minute)
+		if !told {
+			t.Error("nobody was told")
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package prober
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/revocation"
+)
+
+const (
+	// watchLasts is how long a CA has to publish a revocation.
+	watchLasts = 24 * time.Hour
+	// watchLife is when nobody looks any more, whatever the reason was why nothing was
+	// seen: an exporter that is down for a night still finds out what came of it.
+	watchLife = 2 * watchLasts
+	// maxLate is by how much a look may be late and still tell when a revocation came
+	// to show.
+	maxLate = 10 * time.Minute
+)
+
+// harmless are the flaws in spite of which clients take a list or an answer for what
+// it says. Of any other it is not known whose word it is, or of when.
+var harmless = []probe.FlawKind{probe.FlawCRLContentType, probe.FlawCRLNumber, probe.FlawOCSPContentType}
+
+// watchRevocation leaves a follow-up for each way in which the certificate, which is
+// revoked, says that others learn of it. Each has the ID that an earlier try gave it.
+func (r *run) watchRevocation(what probe.Revocation) error {
+	leaf, issuer, err := certificatesOf(&what)
+	if err != nil || issuer == nil {
+		return nil // whose word a list is could not be said
+	}
+	var watches []probe.FollowUp
+	for _, via := range probe.RevocationVias() {
+		if len(publishedAt(leaf, via)) > 0 {
+			watched := what
+			watched.Via = via
+			watches = append(watches, probe.FollowUp{
+				ID: r.FollowUp.ID + "-" + string(via), Kind: probe.FollowUpWatchRevocation, Revocation: &watched,
+			})
+		}
+	}
+	if len(watches) == 0 {
+		return nil
+	}
+	return r.step(probe.StepSetup, "", func() error {
+		for _, f := range watches {
+			if _, err := r.leave(f, watchLife); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// publishedAt returns where a certificate says that its revocation shows in that way.
+func publishedAt(leaf *x509.Certificate, via probe.RevocationVia) []string {
+	if via == probe.ViaOCSP {
+		return revocation.OCSPURLs(leaf)
+	}
+	return revocation.CRLURLs(leaf)
+}
+
+// certificatesOf returns the certificate that is revoked, and its issuer's; nil: it is
+// not known.
+func certificatesOf(what *probe.Revocation) (leaf, issuer *x509.Certificate, err error) {
+	if what == nil || len(what.Chain) == 0 {
+		return nil, nil, errors.New("there is no certificate")
+	}
+	if leaf, err = x509.ParseCertificate(what.Chain[0]); err == nil && len(what.Chain) > 1 {
+		issuer, err = x509.ParseCertificate(what.Chain[1])
+	}
+	return leaf, issuer, err
+}
+
+// followWatchRevocation looks once whether the revocation shows. It succeeds when it
+// does, everywhere; it is tried again while it need not, and dropped when it never
+// will. The API has no part in it.
+func followWatchRevocation(ctx context.Context, r *run) error {
+	leaf, issuer, err := certificatesOf(r.FollowUp.Revocation)
+	if err != nil || issuer == nil {
+		return r.giveUp(fail(probe.FailureLocal, objectRevocation, "the stored follow-up does not say whose revocation is watched"))
+	}
+	seen := *r.FollowUp.Revocation
+	seen.Chain = nil
+	r.facts.Revocation = &seen
+	look := r.findListed
+	if seen.Via == probe.ViaOCSP {
+		look = r.askRevoked
+	}
+	err = look(ctx, publishedAt(leaf, seen.Via), leaf, issuer)
+	now := time.Now()
+	if err == nil {
+		seen.Shown = now
+		if late := now.Sub(later(r.FollowUp.NotBefore, r.FollowUp.Created)); late <= maxLate {
+			took := max(0, now.Sub(seen.At))
+			seen.Propagation = &took
+		}
+		return nil
+	}
+	f, ok := errors.AsType[*failure](err)
+	over := now.Sub(seen.At) >= watchLasts
+	switch {
+	case !ok:
+		return err
+	case f.Kind == probe.FailurePending && now.After(leaf.NotAfter):
+		f.Kind, f.Detail = probe.FailureNotApplicable, "the certificate has expired before its revocation showed"
+	case f.Kind == probe.FailurePending && over:
+		f.Kind, f.Flaw = probe.FailureFlaw, probe.FlawRevocationMissing
+	case f.Kind == probe.FailureFlaw && over:
+	default:
+		return err // the next look may tell
+	}
+	seen.GivenUp = true
+	return r.giveUp(f)
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// findListed looks for the certificate on each of its lists.
+func (r *run) findListed(ctx context.Context, urls []string, leaf, issuer *x509.Certificate) error {
+	return r.each(ctx, len(urls), probe.StepCRL, func(i int) error {
+		crl, facts, err := r.getCRL(ctx, urls[i], false, []*x509.Certificate{issuer}, leaf.SerialNumber, true)
+		if err != nil {
+			return err
+		}
+		r.facts.CRLs = append(r.facts.CRLs, facts)
+		if err := r.flawed(objectCRL, facts.URL, grave(facts.Flaws)); err != nil {
+			return err
+		}
+		if crl.Listed == nil {
+			return r.notYet(objectCRL, facts.URL+" does not list the certificate")
+		}
+		return nil
+	})
+}
+
+// askRevoked asks each of the certificate's responders. It asks by GET, as RFC 5019
+// §5 has it: a cache that keeps an old answer keeps it from everybody.
+func (r *run) askRevoked(ctx context.Context, urls []string, leaf, issuer *x509.Certificate) error {
+	return r.each(ctx, len(urls), probe.StepOCSP, func(i int) error {
+		facts, err := r.askOCSP(ctx, urls[i], http.MethodGet, false, leaf.SerialNumber, issuer)
+		if err != nil {
+			return err
+		}
+		r.facts.OCSP = append(r.facts.OCSP, facts)
+		if err := r.flawed(objectOCSP, facts.URL, grave(facts.Flaws)); err != nil {
+			return err
+		}
+		if facts.Status != probe.OCSPRevoked {
+			return r.notYet(objectOCSP, facts.URL+" calls the certificate "+string(facts.Status))
+		}
+		return nil
+	})
+}
+
+// grave returns the flaws that are not harmless.
+func grave(flaws []probe.Flaw) []probe.Flaw {
+	return slices.DeleteFunc(slices.Clone(flaws), func(f probe.Flaw) bool { return slices.Contains(harmless, f.Flaw) })
+}
+
+// notYet is the failure of a look that came too early.
+func (r *run) notYet(object, detail string) error {
+	f := r.broken(object, "%s", detail)
+	f.Kind = probe.FailurePending
+	return f
+}
