@@ -18,7 +18,7 @@ const module = "github.com/acme-exporter/acme_exporter"
 var rooms = map[string][]string{
 	"":                   {"internal/app"},
 	"config":             {"internal/probe"},
-	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct", "internal/conformance", "internal/revocation"},
+	"prober":             {"internal/probe", "config", "internal/acmehttp", "internal/ct", "internal/conformance", "internal/revocation", "internal/statuspage"},
 	"internal/probe":     {},
 	"internal/state":     {},
 	"internal/budget":    {"internal/probe", "config", "internal/state"},
@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"internal/online":      {"internal/probe", "config", "internal/dnsclient"},
 	"internal/controls":    {"internal/probe", "config", "internal/acmehttp", "internal/dnsclient"},
 	"internal/revocation":  {"internal/probe", "internal/acmehttp"},
+	"internal/statuspage":  {"internal/probe", "internal/acmehttp"},
 	"internal/fakeca":      {"internal/probe"},
 	"internal/report":      {"internal/drawing"},
 	"internal/drawing":     {},
