@@ -84,6 +84,8 @@ func (m *Module) completeBeside(ps *problems, at path, dir string) {
 		m.Site = &Site{}
 	case m.Prober == probe.ProberRenewalInfo && m.RenewalInfo == nil:
 		m.RenewalInfo = &RenewalInfo{}
+	case m.Prober == probe.ProberStatusPage && m.StatusPage == nil:
+		m.StatusPage = &StatusPage{}
 	}
 	if m.RenewalInfo != nil {
 		m.RenewalInfo.complete(dir)
@@ -162,8 +164,8 @@ func checkChain(chain []*x509.Certificate) error {
 	return nil
 }
 
-// validateBeside checks the sections of the probers crl, ocsp, aia, site and
-// renewal_info.
+// validateBeside checks the sections of the probers crl, ocsp, aia, site,
+// renewal_info and status_page.
 func (m *Module) validateBeside(ps *problems, at path, section func(own probe.Prober, there bool) bool) {
 	if section(probe.ProberCRL, m.CRL != nil) {
 		m.CRL.validate(ps, at.key("crl"))
@@ -175,6 +177,12 @@ func (m *Module) validateBeside(ps *problems, at path, section func(own probe.Pr
 	}
 	if section(probe.ProberRenewalInfo, m.RenewalInfo != nil) {
 		m.RenewalInfo.validate(ps, at.key("renewal_info"))
+	}
+	if section(probe.ProberStatusPage, m.StatusPage != nil) {
+		m.StatusPage.validate(ps, at.key("status_page"))
+		if m.Critical != nil && *m.Critical {
+			ps.add(at.key("critical"), "a status page is what the CA says of itself, and no evidence of how it is: remove it")
+		}
 	}
 }
 
@@ -237,5 +245,7 @@ func (c *Config) validateIssued(ps *problems, at path, t *Target, name string, m
 		ps.add(at, "%s looks at what this target issues to us, and no module of it has the prober issue: add one, or say in modules.%s.%s what to look at", name, name, m.Prober)
 	case m.Prober == probe.ProberSite && t.Issuers() == nil && !ps.isBroken(at.parent().parent().key("issuer_roots")):
 		ps.add(at, "nothing is known of the roots to which the sites' certificates have to lead: set the target's issuer_roots")
+	case m.Prober == probe.ProberStatusPage && m.StatusPage != nil && m.StatusPage.of(t) == "":
+		ps.add(at, "nothing is known of this CA's status page: say in modules.%s.status_page.url where it is, or take %s off the target", name, name)
 	}
 }

@@ -33,6 +33,7 @@ var probers = []struct {
 	{probe.ProberAIA, 30 * time.Second},
 	{probe.ProberSite, time.Minute},
 	{probe.ProberRenewalInfo, 30 * time.Second},
+	{probe.ProberStatusPage, 15 * time.Second},
 }
 
 func proberNames() []string {

@@ -45,6 +45,7 @@ func (c *Config) Pair(p probe.Pair) (pair Pair, ok bool) {
 			own.MinInterval = max(own.MinInterval, model.Duration(preset.Floor(m.Prober)))
 		}
 	}
+	own.completeStatusPage(t)
 	return Pair{
 		Pair: p, Target: t, Module: &own,
 		Interval:    time.Duration(interval),

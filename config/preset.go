@@ -32,7 +32,10 @@ type Preset struct {
 	lifetimes map[string][]lifetime
 	// roots are the CA's in PEM; empty: they are the system's, or not known.
 	roots string
-	rates map[probe.CallName]float64
+	// statusPage is the URL at which the status page can be read by machines; empty:
+	// not known.
+	statusPage string
+	rates      map[probe.CallName]float64
 }
 
 // floors are the shortest intervals on a public CA. They protect it from a
@@ -50,6 +53,7 @@ var floors = map[probe.Prober]time.Duration{
 	probe.ProberSite:      5 * time.Minute,
 
 	probe.ProberRenewalInfo: 5 * time.Minute,
+	probe.ProberStatusPage:  time.Minute,
 }
 
 // slow are the timeouts of CAs that answer and validate in their own time:
@@ -67,6 +71,7 @@ var slow = map[probe.Prober]time.Duration{
 	probe.ProberSite:      2 * time.Minute,
 
 	probe.ProberRenewalInfo: time.Minute,
+	probe.ProberStatusPage:  15 * time.Second,
 }
 
 var presets = []Preset{
@@ -75,13 +80,14 @@ var presets = []Preset{
 		DirectoryURL: "https://acme-v02.api.letsencrypt.org/directory",
 		Environment:  Production, Staging: "letsencrypt-staging",
 		profiles: letsEncryptProfiles, lifetimes: letsEncrypts, rates: letsEncryptRates,
+		statusPage: letsEncryptStatus,
 	},
 	{
 		Name: "letsencrypt-staging", CA: "Let's Encrypt (staging)", IssuerDomainName: "letsencrypt.org",
 		DirectoryURL: "https://acme-staging-v02.api.letsencrypt.org/directory",
 		Environment:  Staging,
 		profiles:     letsEncryptProfiles, lifetimes: letsEncrypts, rates: letsEncryptStagingRates,
-		roots: letsEncryptStagingRoots,
+		roots: letsEncryptStagingRoots, statusPage: letsEncryptStatus,
 	},
 	{
 		Name: "google", CA: "Google Trust Services", IssuerDomainName: "pki.goog",
@@ -125,6 +131,9 @@ var presets = []Preset{
 	},
 }
 
+// letsEncryptStatus is of staging too.
+const letsEncryptStatus = "https://api.status.io/1.0/status/55957a99e800baa4470002da"
+
 // Presets lists the public CAs that are known by name.
 func Presets() []Preset {
 	list := slices.Clone(presets)
@@ -139,6 +148,9 @@ func (*Preset) Floor(p probe.Prober) time.Duration { return floors[p] }
 
 // Timeout is the default for p; 0: the prober's own default.
 func (s *Preset) Timeout(p probe.Prober) time.Duration { return s.timeouts[p] }
+
+// StatusPage is the URL at which the CA's status page can be read; empty: not known.
+func (s *Preset) StatusPage() string { return s.statusPage }
 
 func presetNames() []string {
 	names := make([]string, len(presets))

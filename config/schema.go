@@ -207,12 +207,13 @@ type Module struct {
 	Order    *Order    `yaml:"order,omitempty"`
 	Validate *Validate `yaml:"validate,omitempty"`
 	Issue    *Issue    `yaml:"issue,omitempty"`
-	// CRL, OCSP, AIA, Site and RenewalInfo: likewise.
+	// CRL, OCSP, AIA, Site, RenewalInfo and StatusPage: likewise.
 	CRL         *CRL         `yaml:"crl,omitempty"`
 	OCSP        *Certificate `yaml:"ocsp,omitempty"`
 	AIA         *Certificate `yaml:"aia,omitempty"`
 	Site        *Site        `yaml:"site,omitempty"`
 	RenewalInfo *RenewalInfo `yaml:"renewal_info,omitempty"`
+	StatusPage  *StatusPage  `yaml:"status_page,omitempty"`
 
 	// files are digests of what the sections' files held when they were loaded, for
 	// the hash of its pairs.

@@ -55,6 +55,7 @@ var probers = map[probe.Prober]prober{
 	probe.ProberSite:      probeSite,
 
 	probe.ProberRenewalInfo: probeRenewalInfo,
+	probe.ProberStatusPage:  probeStatusPage,
 }
 
 // followUps are the code behind each kind of follow-up.

@@ -234,7 +234,7 @@ func (s *Session) end(req *http.Request, r *record, res *http.Response, body []b
 	if s.closed {
 		return r.call.Name, err
 	}
-	if s.api == nil && !beside(r.call.Name) && r.call.Name != probe.CallSite {
+	if s.api == nil && !beside(r.call.Name) && r.call.Name != probe.CallSite && r.call.Name != probe.CallStatusPage {
 		s.api = apiCertificate(leaf(r, state, err))
 	}
 	c.Name, c.Step, c.Method, c.URL = r.call.Name, r.call.Step, r.call.Method, r.call.URL

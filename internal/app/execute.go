@@ -83,7 +83,11 @@ func (e *executor) prepare(cfg *config.Config) (inForce, error) {
 }
 
 func (e *executor) newTransport(pair config.Pair) (*acmehttp.Transport, error) {
-	tlsConfig, err := pair.Target.TLS()
+	secure := pair.Target.TLS
+	if pair.Module.Prober == probe.ProberStatusPage {
+		secure = pair.Target.StatusPageTLS
+	}
+	tlsConfig, err := secure()
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", pair.Pair.Target, err)
 	}

@@ -26,15 +26,23 @@ func (i incidents) Latest(target string) *probe.Incident {
 
 // Apply implements runner.Configured.
 func (i incidents) Apply(pairs []config.Pair) {
-	list := make([]incident.Pair, len(pairs))
+	var list []incident.Pair
 	for n := range pairs {
-		list[n] = tracked(&pairs[n])
+		// What a CA says of itself is no evidence of how it is.
+		if pairs[n].Module.Prober != probe.ProberStatusPage {
+			list = append(list, tracked(&pairs[n]))
+		}
 	}
 	i.Tracker.Apply(time.Now(), list)
 }
 
-// Observe implements runner.Observer: the tracker has been told before.
-func (i incidents) Observe(*probe.Result) {}
+// Observe implements runner.Observer. The tracker has been told of runs before, but
+// not of what CAs say of themselves.
+func (i incidents) Observe(r *probe.Result) {
+	if r.StatusPage != nil {
+		i.Announce(r.Target, r.StatusPage.Announcements)
+	}
+}
 
 // Restore implements runner.Observer: the tracker keeps its own.
 func (i incidents) Restore(*probe.Result) {}

@@ -52,6 +52,9 @@ func decodeIncident(key string, value []byte) (*probe.Incident, error) {
 	if !ordered(i.Start, i.LastFailure, i.End) || !sane(i.LastSuccess) {
 		return nil, errUnusable
 	}
+	if o := i.Official; o != nil && (o.Start.IsZero() || !sane(o.Start)) {
+		return nil, errUnusable
+	}
 	for _, m := range i.Members {
 		if m.ID == "" || m.Reasons == nil || !ordered(m.Start, m.LastFailure, m.End) {
 			return nil, errUnusable

@@ -89,6 +89,7 @@ func (t *targetRecord) absorb(part *probe.Incident, critical bool, open *probe.I
 		m.End = later(part.End, m.LastFailure)
 	}
 	summarize(&i, find)
+	i.Official = restarted(&i)
 	if !i.Open() && part.Withdrawn {
 		i.Withdrawn = true
 	}

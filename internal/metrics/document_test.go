@@ -48,7 +48,8 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 
 		Revocations: pending{{Pair: issuing, Revocation: &probe.Revocation{At: start, Via: probe.ViaCRL}}},
 	})
-	m.Apply([]config.Pair{revoking("1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo)})
+	m.Apply([]config.Pair{revoking("1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo), beside(saying, probe.ProberStatusPage)})
+	m.Observe(said(start, probe.ServiceMajor, start))
 	m.Observe(renewals(start, probe.Renewal{Start: start, End: start.Add(time.Hour)}))
 	m.Observe(read(listing, probe.ProberCRL, start))
 	m.Observe(read(asking, probe.ProberOCSP, start))

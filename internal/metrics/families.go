@@ -15,6 +15,7 @@ type families struct {
 	beside     besideFamilies
 	renewals   renewalFamilies
 	revoked    revocationFamilies
+	status     statusFamilies
 	target     targetFamilies
 	limits     limitFamilies
 	incidents  incidentFamilies
@@ -31,6 +32,7 @@ func declare(d *declarer) *families {
 		beside:     declareBeside(d),
 		renewals:   declareRenewals(d),
 		revoked:    declareRevocations(d),
+		status:     declareStatus(d),
 		target:     declareTarget(d),
 		limits:     declareLimits(d),
 		incidents:  declareIncidents(d),
@@ -212,6 +214,7 @@ func declareLimits(d *declarer) limitFamilies {
 type incidentFamilies struct {
 	state, lastEvidence *prometheus.Desc
 	start, end, info    *prometheus.Desc
+	official            *prometheus.Desc
 	incidents, downtime *prometheus.Desc
 }
 
@@ -232,6 +235,8 @@ func declareIncidents(d *declarer) incidentFamilies {
 		info: d.scraped(ofTarget, "gauge", "acme_incident_info",
 			"Always 1: what the latest incident was at its worst (down or degraded), where it failed, why, and whose fault it is.",
 			"kind", "stage", "reason", "fault"),
+		official: d.scraped(ofTarget, "gauge", "acme_incident_official_start_timestamp_seconds",
+			"When the CA's own status page has told of the latest incident, as far as a module with the prober status_page has read: less acme_incident_start_timestamp_seconds it is how much earlier we knew, negative where the CA was first. Absent while it has told nothing."),
 		incidents: d.scraped(ofTarget, "counter", "acme_incidents_total",
 			"Incidents of the target since it was configured: down are those in which it was down, degraded those that began as degraded, so that one which became worse is in both. Survives restarts.",
 			"kind"),

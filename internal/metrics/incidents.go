@@ -27,7 +27,7 @@ type incidentCollector struct {
 // Describe implements prometheus.Collector.
 func (c *incidentCollector) Describe(descs chan<- *prometheus.Desc) {
 	f := &c.metrics.f.incidents
-	for _, d := range []*prometheus.Desc{f.state, f.lastEvidence, f.start, f.end, f.info, f.incidents, f.downtime} {
+	for _, d := range []*prometheus.Desc{f.state, f.lastEvidence, f.start, f.end, f.info, f.official, f.incidents, f.downtime} {
 		descs <- d
 	}
 }
@@ -71,6 +71,9 @@ func (c *incidentCollector) showIncident(out chan<- prometheus.Metric, i *probe.
 	out <- gaugeOf(f.start, seconds(i.Start), i.Target, i.Environment)
 	if !i.Open() {
 		out <- gaugeOf(f.end, seconds(i.End), i.Target, i.Environment)
+	}
+	if i.Official != nil {
+		out <- gaugeOf(f.official, seconds(i.Official.Start), i.Target, i.Environment)
 	}
 	out <- gaugeOf(f.info, 1, i.Target, i.Environment, string(i.Condition), string(i.Stage), string(i.Reason), string(i.Fault))
 }

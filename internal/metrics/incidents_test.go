@@ -38,7 +38,7 @@ func outage() *fakeIncidents {
 		}},
 		latest: map[string]*probe.Incident{"corp": {
 			ID: "i", Kind: probe.IncidentTarget, Target: "corp", Environment: "staging", Condition: probe.ConditionDown, Start: start,
-			Stage: probe.StepOrder, Reason: "http_5xx", Fault: probe.FaultCA,
+			Stage: probe.StepOrder, Reason: "http_5xx", Fault: probe.FaultCA, Official: &probe.Official{Start: start.Add(11 * time.Minute)},
 		}},
 	}
 }
@@ -53,7 +53,7 @@ func (f *fakeIncidents) past() *fakeIncidents {
 // incidentNames are the families that fakeIncidents has series of.
 var incidentNames = []string{
 	"acme_target_state", "acme_target_last_evidence_timestamp_seconds", "acme_incident_start_timestamp_seconds",
-	"acme_incident_end_timestamp_seconds", "acme_incident_info", "acme_incidents_total", "acme_downtime_seconds_total",
+	"acme_incident_end_timestamp_seconds", "acme_incident_official_start_timestamp_seconds", "acme_incident_info", "acme_incidents_total", "acme_downtime_seconds_total",
 }
 
 func TestIncidents(t *testing.T) {
@@ -68,6 +68,7 @@ func TestIncidents(t *testing.T) {
 		"acme_target_state{state=unknown}":                                   0,
 		"acme_target_last_evidence_timestamp_seconds{}":                      at + 90,
 		"acme_incident_start_timestamp_seconds{}":                            at,
+		"acme_incident_official_start_timestamp_seconds{}":                   at + 660,
 		"acme_incident_info{fault=ca,kind=down,reason=http_5xx,stage=order}": 1,
 		"acme_incidents_total{kind=down}":                                    2,
 		"acme_incidents_total{kind=degraded}":                                1,

@@ -111,6 +111,7 @@ func (m *Metrics) show(p *pair, r *probe.Result) {
 	}
 	m.showBeside(p, r)
 	m.showRenewals(p, r)
+	m.showStatus(p, r)
 	if c := r.Certificate; c != nil && newer(&p.issuedAt, end) {
 		m.f.issued.notBefore.WithLabelValues(p.labels()...).Set(seconds(c.NotBefore))
 		m.f.issued.notAfter.WithLabelValues(p.labels()...).Set(seconds(c.NotAfter))

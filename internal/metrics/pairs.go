@@ -24,7 +24,7 @@ type pair struct {
 	// When what the gauges show was measured: an older Result changes nothing,
 	// so that restored ones may come in any order.
 	ranAt, evidenceAt, succeededAt, validatedAt, issuedAt time.Time
-	listedAt, answeredAt, renewalsAt                      time.Time
+	listedAt, answeredAt, renewalsAt, statusAt            time.Time
 }
 
 func newPair(c config.Pair) *pair {
@@ -75,7 +75,7 @@ func (m *Metrics) resetGauges(p *pair) {
 		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
 		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings, m.f.issued.scts,
 	}
-	for _, g := range slices.Concat(gauges, m.f.beside.gauges(), m.f.renewals.gauges()) {
+	for _, g := range slices.Concat(gauges, m.f.beside.gauges(), m.f.renewals.gauges(), m.f.status.gauges()) {
 		g.DeletePartialMatch(p.match())
 	}
 }

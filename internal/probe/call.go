@@ -33,6 +33,8 @@ const (
 	CallAIA  CallName = "aia"  // an issuer's certificate (RFC 5280 §4.2.2.1)
 	CallSite CallName = "site" // a test site, for its certificate
 
+	CallStatusPage CallName = "status-page" // what the CA says of itself
+
 	// CallUnknown is a request to a URL that nobody taught us: a defect of
 	// ours. Tests hold that it never occurs.
 	CallUnknown CallName = "unknown"
@@ -43,7 +45,8 @@ func Calls() []CallName {
 	return []CallName{
 		CallDirectory, CallNewNonce, CallNewAccount, CallNewOrder, CallNewAuthz, CallRevokeCert,
 		CallKeyChange, CallRenewalInfo, CallAccount, CallOrder, CallAuthz, CallChallenge,
-		CallFinalize, CallCertificate, CallDeactivateAuthz, CallCRL, CallOCSP, CallAIA, CallSite, CallUnknown,
+		CallFinalize, CallCertificate, CallDeactivateAuthz, CallCRL, CallOCSP, CallAIA, CallSite, CallStatusPage,
+		CallUnknown,
 	}
 }
 

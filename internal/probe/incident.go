@@ -82,6 +82,9 @@ type Incident struct {
 	// Members are the incidents of pairs that a target's is made of, in the order in
 	// which they became known; at most 200, see the package incident.
 	Members []Member `json:"members,omitempty"`
+	// Official is what the CA's own status page has said of a target's incident; nil:
+	// nothing, as far as we have read.
+	Official *Official `json:"official,omitempty"`
 	// Evidence is nil for a target, whose members have it, and for an old incident.
 	Evidence *Evidence `json:"evidence,omitempty"`
 }

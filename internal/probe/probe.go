@@ -44,6 +44,8 @@ const (
 	ProberSite Prober = "site"
 	// When the CA wants certificates to be renewed (RFC 9773).
 	ProberRenewalInfo Prober = "renewal_info"
+	// What the CA says of itself.
+	ProberStatusPage Prober = "status_page"
 )
 
 // Signs reports whether the prober sends signed requests, and so needs an
@@ -104,6 +106,7 @@ const (
 	StepSite StepName = "site" // a test site met, and its certificate checked
 
 	StepRenewalInfo StepName = "renewal_info" // asked when a certificate should be renewed, RFC 9773 §4.1
+	StepStatusPage  StepName = "status_page"  // the CA's status page read
 )
 
 // Steps lists every step in order.
@@ -111,7 +114,7 @@ func Steps() []StepName {
 	return []StepName{
 		StepSetup, StepDirectory, StepNonce, StepAccount, StepOrder, StepAuthorization,
 		StepPublication, StepValidation, StepFinalization, StepDownload, StepCertificate, StepDeactivation, StepRevocation,
-		StepCRL, StepOCSP, StepAIA, StepSite, StepRenewalInfo,
+		StepCRL, StepOCSP, StepAIA, StepSite, StepRenewalInfo, StepStatusPage,
 	}
 }
 
@@ -137,6 +140,8 @@ type Facts struct {
 	Renewals []Renewal `json:"renewals,omitempty"`
 	// Revocation is that of the certificate that a follow-up has to do with; else nil.
 	Revocation *Revocation `json:"revocation,omitempty"`
+	// StatusPage is nil where none was read.
+	StatusPage *StatusPage `json:"status_page,omitempty"`
 	// Account is the URL of the account that signed (RFC 8555 §6.2); empty: none did.
 	Account string `json:"account,omitempty"`
 }

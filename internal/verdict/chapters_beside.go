@@ -1,5 +1,19 @@
 package verdict
 
+import "github.com/acme-exporter/acme_exporter/internal/probe"
+
+// statusPages are the reasons why a status page could not be read.
+var statusPages = []ReasonDoc{
+	failure(StatusPageUnavailable, []probe.Fault{probe.FaultUnreachable, probe.FaultLocal}, "the status page cannot be fetched",
+		"No connection, no answer in time, one that is too large, or a status that is not 200.",
+		"Of whoever keeps the page, of the way there, or ours if the [controls](configuration.md#controls) are dead too. It says nothing about the CA.",
+		"Open the URL of the call by hand. If it has moved, set `modules.NAME.status_page.url`."),
+	failure(StatusPageUnreadable, client, "what is at the URL is no status page that can be read",
+		"The answer is neither the JSON of status.io or Statuspage, nor a feed of Atom or RSS; often it is the page for people.",
+		"The configuration's, or of whoever keeps the page and has changed it. It says nothing about the CA.",
+		"Set `modules.NAME.status_page.url` to the page for machines, such as `/api/v2/summary.json` or `history.atom`."),
+}
+
 // besides are the flaws of what a CA publishes beside its API.
 var besides = []ReasonDoc{
 	failure(CRLUnreadable, ca, "the revocation list cannot be read",

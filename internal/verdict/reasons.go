@@ -103,6 +103,10 @@ const (
 	SiteExpired probe.Reason = "site_expired"
 	SiteRevoked probe.Reason = "site_revoked"
 
+	// What the CA says of itself could not be learnt.
+	StatusPageUnavailable probe.Reason = "status_page_unavailable"
+	StatusPageUnreadable  probe.Reason = "status_page_unreadable"
+
 	// The validation failed.
 	ValidationDNS          probe.Reason = "validation_dns"
 	ValidationConnection   probe.Reason = "validation_connection"

@@ -98,6 +98,9 @@ func (e *evidence) judge() finding {
 	if reason, ok := e.judgePublication(); ok {
 		return finding{reason: reason}
 	}
+	if found, ok := e.judgeStatusPage(); ok {
+		return found
+	}
 	switch e.failure.Kind {
 	case probe.FailureCanceled:
 		return finding{reason: Canceled}
@@ -158,6 +161,27 @@ func (e *evidence) judgePublication() (reason probe.Reason, ok bool) {
 		return PublicationIncomplete, true
 	}
 	return "", false
+}
+
+// judgeStatusPage asks why the CA's status page could not be read, of which none of
+// the reasons is the CA's: it is mostly somebody else's host. Not ok: that is not what
+// failed.
+func (e *evidence) judgeStatusPage() (found finding, ok bool) {
+	if e.failure.Step != probe.StepStatusPage {
+		return finding{}, false
+	}
+	switch e.failure.Kind {
+	case probe.FailureProtocol:
+		return finding{reason: StatusPageUnreadable}, true
+	case probe.FailureCall:
+		if c := e.call; c != nil && c.Error != nil && c.Error.Cause == probe.CauseCanceled {
+			return finding{reason: Canceled}, true
+		} else if c != nil && c.Status != 0 {
+			return finding{reason: StatusPageUnavailable, fault: probe.FaultUnreachable}, true
+		}
+		return finding{reason: StatusPageUnavailable}, true
+	}
+	return finding{}, false
 }
 
 // judgeCertificate takes the first check that failed.

@@ -31,6 +31,7 @@ var unreached = map[probe.Reason]bool{
 	TLSTimeout: true, TLSFailed: true,
 	NoAnswerTimeout: true, NoAnswerClosed: true, NoAnswerFailed: true,
 	BodyTimeout: true, BodyClosed: true, BodyFailed: true,
+	StatusPageUnavailable: true,
 }
 
 // validating are the reasons that the CA's validators have not found what they
@@ -59,6 +60,10 @@ var timely = []probe.Reason{CertificateValidity, CRLStale, OCSPStale}
 // one's.
 func (e *evidence) whose(reason probe.Reason) probe.Fault {
 	switch {
+	case reason == StatusPageUnavailable: // never the CA's
+		if e.cutOff() {
+			return probe.FaultLocal
+		}
 	case unreached[reason]:
 		return e.byControls()
 	case validating[reason] && e.failure.Step == probe.StepValidation:
@@ -78,9 +83,9 @@ func (e *evidence) whose(reason probe.Reason) probe.Fault {
 // cut in mid-run is as silent as a CA that hangs; somebody has to have closed a
 // connection.
 func (e *evidence) byControls() probe.Fault {
-	alive := slices.ContainsFunc(e.context.Controls, func(c probe.Control) bool { return c.Alive })
+	alive := len(e.context.Controls) > 0 && !e.cutOff()
 	switch {
-	case len(e.context.Controls) > 0 && !alive:
+	case e.cutOff():
 		return probe.FaultLocal
 	case e.answeredBefore() && (alive || e.call.Error.Cause != probe.CauseTimeout):
 		return probe.FaultCA
@@ -88,6 +93,11 @@ func (e *evidence) byControls() probe.Fault {
 		return probe.FaultUnreachable
 	}
 	return probe.FaultNone
+}
+
+// cutOff reports whether our own line is, by the controls.
+func (e *evidence) cutOff() bool {
+	return len(e.context.Controls) > 0 && !slices.ContainsFunc(e.context.Controls, func(c probe.Control) bool { return c.Alive })
 }
 
 // byValidation asks the responders who came and what they were told, resolvers

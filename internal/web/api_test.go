@@ -165,7 +165,7 @@ func TestChanged(t *testing.T) {
 
 func TestInert(t *testing.T) {
 	for cell, want := range map[string]string{
-		"": "", "letsencrypt": "letsencrypt", "1.5": "1.5", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)",
+		"": "", "letsencrypt": "letsencrypt", "1.5": "1.5", "=1+1": "'=1+1", "+1": "'+1", "-1": "-1", "-1.5": "-1.5", "-1+1": "'-1+1", "-": "'-", "@SUM(1)": "'@SUM(1)",
 		"\t=1": "'\t=1", "\r=1": "'\r=1", "\n=1": "'\n=1", "a=1": "a=1", "|calc": "'|calc",
 	} {
 		if got := inert(cell); got != want {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 var csvHeader = []string{
 	"id", "kind", "target", "environment", "module", "condition", "start", "end", "duration_seconds", "uncertainty_seconds",
 	"stage", "reason", "fault", "failures", "flaps", "withdrawn", "summary",
+	"official_start", "lead_seconds",
 }
 
 // csv answers with incidents as CSV (RFC 4180).
@@ -50,23 +52,29 @@ func (s *server) csv(w http.ResponseWriter, r *http.Request) {
 
 func csvRecord(i *probe.Incident, now time.Time) []string {
 	seconds := func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
-	end, uncertain := "", ""
+	end, uncertain, published, ahead := "", "", "", ""
 	if !i.Open() {
 		end = i.End.UTC().Format(time.RFC3339Nano)
 	}
 	if d, ok := i.Uncertainty(); ok {
 		uncertain = seconds(d)
 	}
+	if o := i.Official; o != nil {
+		published, ahead = o.Start.UTC().Format(time.RFC3339Nano), seconds(o.Lead)
+	}
 	return []string{
 		i.ID, string(i.Kind), i.Target, i.Environment, i.Module, string(i.Condition), i.Start.UTC().Format(time.RFC3339Nano), end,
 		seconds(i.Duration(now)), uncertain, string(i.Stage), string(i.Reason), string(i.Fault), strconv.Itoa(i.Failures),
-		strconv.Itoa(i.Flaps), strconv.FormatBool(i.Withdrawn), i.Summary,
+		strconv.Itoa(i.Flaps), strconv.FormatBool(i.Withdrawn), i.Summary, published, ahead,
 	}
 }
 
+// number is a cell that every spreadsheet takes for one.
+var number = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
 // inert returns a cell that no spreadsheet takes for a formula.
 func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n|%", rune(cell[0])) {
+	if cell != "" && !number.MatchString(cell) && strings.ContainsRune("=+-@\t\r\n|%", rune(cell[0])) {
 		return "'" + cell
 	}
 	return cell

@@ -75,6 +75,7 @@ func (s *server) incidentsView(f filter, states []probe.TargetState, now time.Ti
 type incidentView struct {
 	frame
 	incidentRow
+	Lead     string // how much earlier we knew than the CA has told; empty: it has not
 	Whole    string // ID of the target's incident that a pair's is a part of; empty: none is known
 	Reasons  []reasonCount
 	Phases   []phaseView
@@ -137,6 +138,9 @@ func (s *server) incident(w http.ResponseWriter, r *http.Request) {
 	}
 	if i.Kind == probe.IncidentPair {
 		v.Whole = s.wholeOf(i)
+	}
+	if i.Official != nil {
+		v.Lead = lead(i.Official.Lead)
 	}
 	style, err := v.rest(s.evidence(i))
 	if err != nil {

@@ -65,6 +65,7 @@ func hostileOptions(now time.Time) Options {
 		Version: 1, ID: "i2", Kind: probe.IncidentTarget, Target: hostile, Environment: hostile, Module: hostile, Condition: probe.ConditionDegraded,
 		Start: start.Add(-time.Minute), LastSuccess: start.Add(-90 * time.Second), LastFailure: now.Add(-time.Hour),
 		Stage: probe.StepNonce, Reason: "http_5xx", Fault: probe.FaultCA, Summary: "\t@" + hostile, Failures: 1, Reasons: map[probe.Reason]int{hostile: 1},
+		Official: &probe.Official{Start: start.Add(11 * time.Minute), Name: hostile, URL: "https://status.example/?" + hostile, Lead: 12 * time.Minute},
 		Phases: []probe.IncidentPhase{
 			{Condition: probe.ConditionDegraded, Start: start, End: start.Add(time.Hour)}, {Condition: probe.ConditionDown, Start: start.Add(time.Hour)},
 		},

@@ -126,6 +126,17 @@ func uncertainty(i *probe.Incident) string {
 	return "up to " + lasted(d) + " earlier"
 }
 
+// lead says who knew of an incident first; positive: we did.
+func lead(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return "detected here " + lasted(d) + " before"
+	case d <= -time.Second:
+		return "detected here " + lasted(-d) + " later"
+	}
+	return "detected here at the same time"
+}
+
 // plural is "1 thing" or "n things".
 func plural(n int, thing string) string {
 	if n == 1 {
