@@ -82,7 +82,7 @@ func yearning(tb testing.TB) *sampleWorld {
 // index takes now is too much.
 func TestIndexIsCheap(t *testing.T) {
 	h := New(yearning(t).options())
-	if n := testing.AllocsPerRun(5, func() { fetch(t, h, "/") }); n > 23_000 {
+	if n := testing.AllocsPerRun(5, func() { fetch(t, h, "/") }); n > 13_300 {
 		t.Errorf("the index takes %.0f allocations", n)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -19,8 +21,8 @@ const usualIncidents = 50
 
 // incidentsView are the incidents on the index.
 type incidentsView struct {
-	Rows  []incidentRow
-	Total int // how many there are without the limit
+	Rows  []template.HTML // of the table
+	Total int             // how many there are without the limit
 	// The form, as it was sent.
 	Filter                filter
 	Since, Until          string
@@ -36,12 +38,50 @@ type incidentRow struct {
 	Since, Lasted, Uncertainty string
 }
 
-func newIncidentRow(i *probe.Incident, now time.Time) incidentRow {
-	r := incidentRow{Incident: i, What: i.Target, Since: instant(i.Start), Lasted: lasted(i.Duration(now)), Uncertainty: uncertainty(i)}
+func newIncidentRow(i *probe.Incident, now time.Time) *incidentRow {
+	r := &incidentRow{Incident: i, What: i.Target, Since: instant(i.Start), Lasted: lasted(i.Duration(now)), Uncertainty: uncertainty(i)}
 	if i.Kind == probe.IncidentPair {
 		r.What += " / " + i.Module
 	}
 	return r
+}
+
+// html draws the row. There can be 500 of them, and a template would take four times
+// as long.
+func (r *incidentRow) html() template.HTML {
+	var b strings.Builder
+	b.Grow(1024)
+	put := func(parts ...string) { // markup and foreign words in turn
+		for i, part := range parts {
+			if i%2 == 1 {
+				part = template.HTMLEscapeString(part)
+			}
+			b.WriteString(part)
+		}
+	}
+	cell := func(label, text string) {
+		put(`<td role="cell" data-label="`, label, `">`, text, "</td>\n")
+	}
+	condition := string(r.Condition)
+	put(`<tr role="row">`+"\n"+`<th role="rowheader" scope="row"><span class="badge `, condition, `">`, condition,
+		`</span> <a href="/incidents/`, url.PathEscape(r.ID), `" aria-label="`, r.What+", "+condition+" since "+r.Since, `">`, r.What, "</a></th>\n")
+	put(`<td role="cell" data-label="Start">`, "", string(timeElement(r.Start)), "", `</td>`+"\n"+`<td role="cell" data-label="End">`)
+	switch {
+	case r.Open():
+		put("<strong>goes on</strong>")
+	case r.Withdrawn:
+		put(string(timeElement(r.End)) + "<small>withdrawn</small>")
+	default:
+		put(string(timeElement(r.End)))
+	}
+	put("</td>\n")
+	cell("Duration", r.Lasted)
+	cell("Uncertainty", r.Uncertainty)
+	cell("Stage", string(r.Stage))
+	put(`<td role="cell" data-label="Reason"><code>`, string(r.Reason), "</code></td>\n")
+	cell("Fault", string(r.Fault))
+	put("</tr>")
+	return template.HTML(b.String())
 }
 
 func (s *server) incidentsView(f filter, states []probe.TargetState, now time.Time) *incidentsView {
@@ -52,7 +92,7 @@ func (s *server) incidentsView(f filter, states []probe.TargetState, now time.Ti
 		JSON: f.url("/api/v1/incidents"), CSV: f.url("/incidents.csv"), Atom: f.url("/incidents.atom"),
 	}
 	for _, i := range list {
-		v.Rows = append(v.Rows, newIncidentRow(i, now))
+		v.Rows = append(v.Rows, newIncidentRow(i, now).html())
 	}
 	if total > len(list) {
 		v.More = f.url("/", "limit", fmt.Sprint(mostIncidents)) + "#incidents"
@@ -120,7 +160,7 @@ func (s *server) incident(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
-	v := incidentView{incidentRow: newIncidentRow(i, now), Reasons: reasons(i.Reasons)}
+	v := incidentView{incidentRow: *newIncidentRow(i, now), Reasons: reasons(i.Reasons)}
 	for _, p := range i.Phases {
 		until := p.End
 		if until.IsZero() {

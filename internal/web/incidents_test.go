@@ -184,3 +184,36 @@ func TestParseFilter(t *testing.T) {
 		}
 	}
 }
+
+// TestIncidentRow holds what a row of the table is, and that no word of it is taken for
+// markup.
+func TestIncidentRow(t *testing.T) {
+	start := time.Date(2026, 11, 23, 6, 17, 3, 0, time.UTC)
+	i := &probe.Incident{
+		ID: `a/"b`, Kind: probe.IncidentPair, Target: "<corp>", Module: `"issue"`, Condition: "down", Start: start, Stage: "<i>", Reason: "&", Fault: `'ca'`,
+	}
+	const began = `<time datetime="2026-11-23T06:17:03Z">2026-11-23 06:17:03 UTC</time>`
+	const row = `<tr role="row">
+<th role="rowheader" scope="row"><span class="badge down">down</span> <a href="/incidents/a%2F%22b" aria-label="&lt;corp&gt; / &#34;issue&#34;, down since 2026-11-23 06:17:03 UTC">&lt;corp&gt; / &#34;issue&#34;</a></th>
+<td role="cell" data-label="Start">` + began + `</td>
+<td role="cell" data-label="End">END</td>
+<td role="cell" data-label="Duration">1 h</td>
+<td role="cell" data-label="Uncertainty">not known</td>
+<td role="cell" data-label="Stage">&lt;i&gt;</td>
+<td role="cell" data-label="Reason"><code>&amp;</code></td>
+<td role="cell" data-label="Fault">&#39;ca&#39;</td>
+</tr>`
+	check := func(end string) {
+		t.Helper()
+		got := string(newIncidentRow(i, start.Add(time.Hour)).html())
+		if diff := cmp.Diff(strings.ReplaceAll(row, "END", end), got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	check("<strong>goes on</strong>")
+	i.End = start.Add(time.Hour)
+	ended := strings.NewReplacer("06:17", "07:17").Replace(began)
+	check(ended)
+	i.Withdrawn = true
+	check(ended + "<small>withdrawn</small>")
+}
