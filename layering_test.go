@@ -46,6 +46,7 @@ var rooms = map[string][]string{
 	"internal/fakeca":      {"internal/probe"},
 	"internal/report":      {"internal/drawing"},
 	"internal/drawing":     {},
+	"internal/mail":        {"config"},
 }
 
 // testRooms is what tests may import beyond that; all may have the fake CA.
@@ -59,7 +60,7 @@ var testRooms = map[string][]string{
 // foreign are modules that belong to the tests' and the tools' own modules.
 var foreign = []string{
 	"github.com/letsencrypt/", "github.com/smallstep/", "github.com/golangci/", "github.com/prometheus/prometheus",
-	"github.com/prometheus/alertmanager",
+	"github.com/prometheus/alertmanager", "github.com/emersion/",
 }
 
 // listed is what go list says of a package.

@@ -113,6 +113,11 @@ func checkServer(server string) error {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("the port %q is not one of 1 to 65535", port)
 	}
+	return checkHost(host)
+}
+
+// checkHost checks a host's name or address.
+func checkHost(host string) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return checkUnicast(a)
 	}

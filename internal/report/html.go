@@ -48,8 +48,9 @@ type Mail struct {
 
 // Image is a picture within a mail.
 type Image struct {
-	ID  string // of the report's making: fit for a Content-ID and a file name
-	PNG []byte // of twice as many pixels as it is shown with
+	Name string // of a file: latency-1.png
+	ID   string // no other report's picture has it: latency-1.2026-W46@acme-exporter
+	PNG  []byte // of twice as many pixels as it is shown with
 }
 
 // MailOf returns the report as a mail has it, but for its plain text.
@@ -62,8 +63,9 @@ func MailOf(r *Report) (*Mail, error) {
 		if err != nil {
 			return "", err
 		}
-		m.Images = append(m.Images, Image{ID: name, PNG: image})
-		return template.HTML(fmt.Sprintf(`<img src="cid:%s" width="%d" alt="%s">`, name, mailChart, template.HTMLEscapeString(picture.Label))), nil
+		id := name + "." + r.Period.Name() + "@acme-exporter"
+		m.Images = append(m.Images, Image{Name: name + ".png", ID: id, PNG: image})
+		return template.HTML(fmt.Sprintf(`<img src="cid:%s" width="%d" alt="%s">`, id, mailChart, template.HTMLEscapeString(picture.Label))), nil
 	})
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -177,13 +178,14 @@ func sign(tb testing.TB, template, parent *x509.Certificate, key crypto.PublicKe
 	return certificate
 }
 
-// ServerCertificate makes a self-signed certificate for a web server, and its
+// ServerCertificate makes a self-signed certificate for a server on 127.0.0.1, and its
 // key, as PEM.
 func ServerCertificate(tb testing.TB) (certificate, key []byte) {
 	tb.Helper()
 	signer := newKey(tb)
 	template := authority("127.0.0.1", 0)
 	template.IsCA, template.MaxPathLenZero, template.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	der, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
 		tb.Fatal(err)

@@ -1,4 +1,4 @@
-package report_test
+package report
 
 import (
 	"bytes"
@@ -80,8 +80,8 @@ func TestLooks(t *testing.T) {
 	serve("/report", "text/html", page.Bytes())
 	html := mail.HTML
 	for _, image := range mail.Images {
-		html = strings.ReplaceAll(html, `"cid:`+image.ID+`"`, `"/`+image.ID+`"`)
-		serve("/"+image.ID, "image/png", image.PNG)
+		html = strings.ReplaceAll(html, `"cid:`+image.ID+`"`, `"/`+image.Name+`"`)
+		serve("/"+image.Name, "image/png", image.PNG)
 	}
 	serve("/mail", "text/html", []byte(html))
 	serve("/favicon.ico", "image/png", mail.Images[0].PNG) // the browser's own wish

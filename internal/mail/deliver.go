@@ -1,0 +1,157 @@
+package mail
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+)
+
+// Store keeps what is known of mails, durably when Put returns. One process has it
+// at a time.
+type Store interface {
+	// Get returns the JSON that was put; nil: there is none.
+	Get(bucket, key string) ([]byte, error)
+	Put(bucket, key string, value any) error
+}
+
+// bucket is where a Store has our records, by Message-ID.
+const bucket = "mail"
+
+// The conditions of a mail.
+const (
+	conditionSending = "sending" // its end was sent, or is about to be: it may have been accepted
+	conditionRefused = "refused" // the server has said that it does not take it
+	conditionSent    = "sent"
+)
+
+// record is what is kept of a mail.
+type record struct {
+	Condition string    `json:"condition"`
+	At        time.Time `json:"at"`               // since when
+	Answer    string    `json:"answer,omitempty"` // the server's, of what was sent
+}
+
+// defaultWaits together are longer than the five minutes for which servers commonly
+// make strangers wait.
+var defaultWaits = []time.Duration{10 * time.Second, 30 * time.Second, 90 * time.Second, 5 * time.Minute}
+
+// Delivery is how a mail is delivered.
+type Delivery struct {
+	To     *config.Email
+	Store  Store
+	Logger *slog.Logger
+	// Again sends what was sent already, or may have been.
+	Again bool
+	// Waits are between attempts; nil: 10 s, 30 s, 90 s and 5 min.
+	Waits []time.Duration
+}
+
+// Outcome is what became of a mail.
+type Outcome struct {
+	ID      string    // its Message-ID
+	At      time.Time // when it was accepted
+	Answer  string    // what the server said then
+	Already bool      // that was in an earlier run; nothing was sent in this one
+}
+
+// Deliver has the server take the message, unless it has taken it before. What fails
+// for a reason that may pass is tried again, as often as there are Waits.
+//
+// It delivers at most once. What could have made a second mail is an error that
+// says so, and no attempt: an end of the program, or a loss of the connection, between
+// the last byte of the mail and the server's answer. Delivery.Again overrules it.
+func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
+	id := m.ID(d.To)
+	if !d.Again {
+		before, err := d.before(id)
+		if before != nil || err != nil {
+			return before, err
+		}
+	}
+	eml, err := m.Bytes(d.To)
+	if err != nil {
+		return nil, err
+	}
+	waits := d.Waits
+	if waits == nil {
+		waits = defaultWaits
+	}
+	for attempt := 0; ; attempt++ {
+		answer, err := converse(ctx, d.To, eml, func() error { return d.put(id, conditionSending, "") })
+		if err == nil {
+			at := time.Now()
+			if err := d.put(id, conditionSent, answer); err != nil {
+				return nil, fmt.Errorf("the mail was accepted, and that cannot be noted, so that the next run will ask what became of it: %w", err)
+			}
+			return &Outcome{ID: id, At: at, Answer: answer}, nil
+		}
+		if _, ok := errors.AsType[*lost](err); ok {
+			return nil, fmt.Errorf("%w. %s", err, unknown(id))
+		}
+		if err := d.unmark(id); err != nil {
+			return nil, err
+		}
+		cause, ok := errors.AsType[*refusal](err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("the mail was not sent: %w", context.Cause(ctx))
+		case !ok || cause.final:
+			return nil, fmt.Errorf("the mail was not sent: %w", err)
+		case attempt == len(waits):
+			return nil, fmt.Errorf("the mail was not sent, in %d attempts: %w", attempt+1, err)
+		}
+		d.Logger.Warn("The mail was not sent; it will be tried again", "err", err, "in", waits[attempt].String(), "attempt", attempt+1)
+		select {
+		case <-time.After(waits[attempt]):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the mail was not sent: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// before tells what became of the mail in earlier runs; nil: it is to be sent.
+func (d *Delivery) before(id string) (*Outcome, error) {
+	data, err := d.Store.Get(bucket, id)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("what is stored of the mail %s cannot be read: %w", id, err)
+	}
+	switch r.Condition {
+	case conditionSent:
+		return &Outcome{ID: id, At: r.At, Answer: r.Answer, Already: true}, nil
+	case conditionRefused:
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("an earlier run ended at %s while this mail was being sent. %s", r.At.UTC().Format(time.RFC3339), unknown(id))
+	}
+}
+
+// unknown says what to do about a mail that may have been accepted.
+func unknown(id string) string {
+	return fmt.Sprintf("It may have been delivered, and is not sent again by itself: look for the Message-ID <%s> in a recipient's mailbox, or in the server's log. If it is not there, send it with --email.again", id)
+}
+
+// unmark notes that the mail was not accepted, if it was noted that it might be.
+func (d *Delivery) unmark(id string) error {
+	data, err := d.Store.Get(bucket, id)
+	if err != nil || data == nil {
+		return err
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err == nil && r.Condition != conditionSending {
+		return nil // of an earlier mail that is sent again
+	}
+	return d.put(id, conditionRefused, "")
+}
+
+func (d *Delivery) put(id, condition, answer string) error {
+	return d.Store.Put(bucket, id, record{Condition: condition, At: time.Now().UTC(), Answer: answer})
+}

@@ -1,0 +1,189 @@
+package report
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"image/png"
+	"io"
+	"log/slog"
+	"maps"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	delivery "github.com/acme-exporter/acme_exporter/internal/mail"
+	"github.com/acme-exporter/acme_exporter/internal/report"
+	"github.com/acme-exporter/acme_exporter/internal/state"
+	"github.com/acme-exporter/acme_exporter/test/parts"
+)
+
+// emailConfig writes a file for --email.config.
+func emailConfig(t *testing.T, server *parts.MailServer, password string) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "email.yml")
+	content := fmt.Sprintf("smtp: {server: 127.0.0.1, port: %d, username: %s, password_file: password, ca_file: %q}\n"+
+		"from: ACME report <acme@example.org>\nrecipients: [pki@example.org, Jörg <joerg@example.org>]\n", server.Port, server.User, server.CAFile)
+	for name, content := range map[string]string{file: content, filepath.Join(dir, "password"): password + "\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file
+}
+
+// message is the sample as a mail.
+func message(t *testing.T) (*delivery.Message, *report.Mail) {
+	t.Helper()
+	r := sampleReport(t)
+	content, err := report.MailOf(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &delivery.Message{Period: r.Period.Name(), Date: r.Created, Subject: content.Subject, Text: "As text.\n", HTML: content.HTML, Agent: r.Generator}
+	for _, image := range content.Images {
+		m.Images = append(m.Images, delivery.Image(image))
+	}
+	return m, content
+}
+
+// TestMail sends the sample to a real server, with STARTTLS and a password, which
+// first is too busy; and a second time, after which there is still one mail.
+func TestMail(t *testing.T) {
+	t.Parallel()
+	server := parts.StartMailServer(t)
+	server.Refuse(parts.ErrTryLater)
+	to, err := config.LoadEmail(emailConfig(t, server, server.Password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, content := message(t)
+	dir := t.TempDir()
+	for run := range 3 {
+		store, err := state.Open(dir) // each run is a process of its own
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &delivery.Delivery{To: to, Store: store, Logger: slog.New(slog.DiscardHandler), Waits: []time.Duration{10 * time.Millisecond}}
+		outcome, err := d.Deliver(t.Context(), m)
+		if err != nil || outcome.Already != (run > 0) {
+			t.Errorf("run %d: %+v, %v", run, outcome, err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := server.Taken()
+	if len(taken) != 1 {
+		t.Fatalf("%d mails, want 1", len(taken))
+	}
+	got := taken[0]
+	if got.From != "acme@example.org" || !slices.Equal(got.To, []string{"pki@example.org", "joerg@example.org"}) || got.User != server.User || !got.TLS {
+		t.Errorf("from %s to %q as %q, encrypted: %v", got.From, got.To, got.User, got.TLS)
+	}
+	read, err := mail.ReadMessage(bytes.NewReader(got.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, want := range map[string]string{"Message-ID": "<" + m.ID(to) + ">", "Subject": content.Subject, "Auto-Submitted": "auto-generated", "Bcc": "", "Date": "Mon, 16 Nov 2026 06:00:00 +0100"} {
+		if got := read.Header.Get(header); got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+	parts := partsOf(t, read.Header.Get("Content-Type"), "", read.Body)
+	if got := parts["text/plain"]; got != "As text.\r\n" {
+		t.Errorf("text %q", got)
+	}
+	html := parts["text/html"]
+	if strings.ReplaceAll(html, "\r\n", "\n") != content.HTML {
+		t.Error("the HTML is not what was sent")
+	}
+	for _, image := range content.Images {
+		data, ok := parts["<"+image.ID+">"]
+		picture, err := png.Decode(strings.NewReader(data))
+		if !ok || err != nil || picture.Bounds().Dx() != 1280 || !strings.Contains(html, `<img src="cid:`+image.ID+`" width="640"`) {
+			t.Errorf("image %s: there: %v, %v", image.ID, ok, err)
+		}
+	}
+	if len(parts) != 2+len(content.Images) || len(content.Images) != 3 {
+		t.Errorf("%d parts and %d images, want text, HTML and 3", len(parts), len(content.Images))
+	}
+}
+
+// TestMailRefused holds that nothing is sent to a server that is not the one that was
+// meant, nor with a wrong password; neither is tried twice.
+func TestMailRefused(t *testing.T) {
+	t.Parallel()
+	server, other := parts.StartMailServer(t), parts.StartMailServer(t)
+	m, _ := message(t)
+	try := func(file string) error {
+		to, err := config.LoadEmail(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := state.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		d := &delivery.Delivery{To: to, Store: store, Logger: slog.New(slog.DiscardHandler), Waits: []time.Duration{time.Hour}}
+		_, err = d.Deliver(t.Context(), m)
+		return err
+	}
+	if err := try(emailConfig(t, server, "wrong")); err == nil || !strings.Contains(err.Error(), `log in as "acme": the server says 535`) || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	server.CAFile = other.CAFile
+	if err := try(emailConfig(t, server, server.Password)); err == nil || !strings.Contains(err.Error(), "begin TLS: tls: failed to verify certificate") {
+		t.Errorf("another certificate: %v", err)
+	}
+	if n := len(server.Taken()); n != 0 {
+		t.Errorf("%d mails", n)
+	}
+}
+
+// partsOf returns the parts of a mail by their Content-ID, or else by their type.
+func partsOf(t *testing.T, contentType, id string, body io.Reader) map[string]string {
+	t.Helper()
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(kind, "multipart/") {
+		content, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id != "" {
+			kind = id
+		}
+		return map[string]string{kind: string(content)}
+	}
+	all := map[string]string{}
+	for r := multipart.NewReader(body, params["boundary"]); ; {
+		part, err := r.NextRawPart()
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var content io.Reader = part
+		switch part.Header.Get("Content-Transfer-Encoding") {
+		case "quoted-printable":
+			content = quotedprintable.NewReader(part)
+		case "base64":
+			content = base64.NewDecoder(base64.StdEncoding, part)
+		}
+		maps.Copy(all, partsOf(t, part.Header.Get("Content-Type"), part.Header.Get("Content-Id"), content))
+	}
+}
