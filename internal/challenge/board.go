@@ -52,6 +52,8 @@ type presentation struct {
 	cert       *tls.Certificate // tls-alpn-01: the answer
 	owner      string           // DNS challenges: of the TXT record, canonical
 	value      string           // DNS challenges: of the TXT record
+	withheld   bool             // nobody gets the answer
+	forbidden  bool             // CAA lets nobody issue for the identifier
 	names      []string         // the identifier and its parents inside the zone, canonical
 
 	gone      chan struct{} // closed when it is withdrawn
@@ -76,6 +78,7 @@ func newBoard() *board {
 func newPresentation(c probe.Challenge) (*presentation, error) {
 	p := &presentation{
 		kind: c.Type, start: c.Start, token: c.Token, keyAuth: c.KeyAuthorization,
+		withheld: c.Withheld, forbidden: c.Forbidden,
 		networks: make(map[netip.Prefix]int), gone: make(chan struct{}),
 	}
 	if !c.Type.DNS() {
@@ -195,7 +198,9 @@ func (b *board) add(p *presentation) error {
 	}
 	switch {
 	case p.kind == probe.HTTP01:
-		b.tokens[key] = append(b.tokens[key], p)
+		if !p.withheld {
+			b.tokens[key] = append(b.tokens[key], p)
+		}
 		b.hosts[p.host] = append(b.hosts[p.host], p)
 	case p.kind == probe.TLSALPN01:
 		b.sni[p.sni] = append(b.sni[p.sni], p)
@@ -261,10 +266,12 @@ func (b *board) lookupSNI(name string) (*tls.Certificate, []*presentation) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	live := b.sni[name]
-	if len(live) == 0 {
-		return nil, nil
+	for _, p := range live {
+		if !p.withheld {
+			return p.cert, live
+		}
 	}
-	return live[0].cert, live
+	return nil, live
 }
 
 // lookupTXT returns the values at a canonical name, each once (RFC 2181 §5), and
@@ -274,7 +281,7 @@ func (b *board) lookupTXT(name string) (values []string, visited []*presentation
 	defer b.mu.Unlock()
 	live := b.txt[name]
 	for _, p := range live {
-		if !slices.Contains(values, p.value) {
+		if !p.withheld && !slices.Contains(values, p.value) {
 			values = append(values, p.value)
 		}
 	}
@@ -294,6 +301,13 @@ func (b *board) lookupName(name string, qtype uint16) []*presentation {
 		return b.names[name]
 	}
 	return nil
+}
+
+// forbids reports whether CAA lets nobody issue for a canonical name.
+func (b *board) forbids(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.names[name], func(p *presentation) bool { return p.forbidden && p.identifier == name })
 }
 
 // record adds one visit to each of the challenges that are still live.

@@ -61,7 +61,8 @@ func NewSet(logger *slog.Logger) *Set {
 	return &Set{log: logger, limits: defaultDNSLimits(), board: newBoard()}
 }
 
-// Present publishes the answer to c until withdraw is called. Several
+// Present publishes the answer to c, or watches who wants it where it is withheld,
+// until withdraw is called. Several
 // challenges for one name may be live at once, of tls-alpn-01 one: there Present
 // waits until the other is withdrawn, or ctx ends.
 //
@@ -114,6 +115,9 @@ func (s *Set) publish(p *presentation) error {
 	if s.dns != nil {
 		served = s.dns.zones.Load()
 		p.names = served.lineage(p.identifier) // whose queries are visits of this challenge
+		if p.forbidden && len(p.names) > 1 {
+			p.names = p.names[:1] // who asks for it can see the CAA record
+		}
 	}
 	switch {
 	case p.kind == probe.HTTP01 && s.http == nil:
@@ -122,6 +126,8 @@ func (s *Set) publish(p *presentation) error {
 		return errors.New("no TLS-ALPN responder is open: set responders.tls_alpn")
 	case p.kind.DNS() && served == nil:
 		return errors.New("no DNS responder is open: set responders.dns")
+	case p.forbidden && len(p.names) == 0:
+		return errors.New("no DNS responder of ours has the name, to forbid it by a CAA record: set responders.dns")
 	case p.kind.DNS() && served.find(p.owner) == nil:
 		return errors.New("the name lies in none of responders.dns.zones")
 	}

@@ -92,7 +92,7 @@ func (r *dnsResponder) answer(x *exchange) (answered string, visited []*presenta
 	} else {
 		visited = r.board.lookupName(x.name, x.question.Qtype)
 	}
-	r.zones.Load().answer(x, values)
+	r.zones.Load().answer(x, values, x.question.Qtype == dns.TypeCAA && r.board.forbids(x.name))
 	switch n := len(x.reply.Answer); {
 	case x.reply.Rcode != dns.RcodeSuccess:
 		answered = dns.RcodeToString[x.reply.Rcode]

@@ -123,10 +123,15 @@ func (z *zones) lineage(name string) []string {
 	}
 }
 
-// answer fills in the reply to x; txt are the live values at its name. Every
+// forbidding is the CAA record that lets nobody issue (RFC 8659 §4.2: "an empty
+// issuer-domain-name").
+var forbidding = config.CAA{Tag: "issue", Value: ";"}
+
+// answer fills in the reply to x; txt are the live values at its name, forbidden
+// says that CAA lets nobody issue for it. Every
 // name of a zone exists, empty non-terminals (RFC 4592 §2.2.2) included, so that
 // nothing is ever NXDOMAIN.
-func (z *zones) answer(x *exchange, txt []string) {
+func (z *zones) answer(x *exchange, txt []string, forbidden bool) {
 	q, m := x.question, x.reply
 	if m.Rcode = queryTypeError(q.Qtype); m.Rcode != dns.RcodeSuccess {
 		return
@@ -144,7 +149,11 @@ func (z *zones) answer(x *exchange, txt []string) {
 	// covers all classes.
 	m.Authoritative = q.Qclass == dns.ClassINET
 
-	m.Answer = z.records(q.Name, q.Qtype, soa.Hdr.Name == x.name, soa, txt)
+	if forbidden {
+		m.Answer = []dns.RR{caaRecord(q.Name, forbidding)}
+	} else {
+		m.Answer = z.records(q.Name, q.Qtype, soa.Hdr.Name == x.name, soa, txt)
+	}
 	switch {
 	case len(m.Answer) == 0:
 		// RFC 2308 §2.2, §3: no data is told by the SOA record in the authority

@@ -38,6 +38,9 @@ const (
 	FailureFlaw FailureKind = "flaw"
 	// FailurePending: what is waited for is not there yet, and need not be.
 	FailurePending FailureKind = "pending"
+	// FailureRefusal: the CA was to refuse, and has not done it as it had to. Refusal
+	// says what it has done.
+	FailureRefusal FailureKind = "refusal"
 	// FailureNotApplicable: there is nothing to be looked at.
 	FailureNotApplicable FailureKind = "not_applicable"
 	// FailureLocal: our disk, port, responder or key failed.
@@ -53,6 +56,8 @@ type Failure struct {
 	Call int `json:"call"`
 	// Flaw is the first one of those found; empty unless Kind is FailureFlaw.
 	Flaw FlawKind `json:"flaw,omitempty"`
+	// Refusal is empty unless Kind is FailureRefusal.
+	Refusal RefusalKind `json:"refusal,omitempty"`
 	// Object is "order", "authorization", "challenge", "directory", "certificate",
 	// "url", which is one that may not be requested, or empty: what Problem or Detail
 	// is about.
@@ -108,6 +113,9 @@ type Certificate struct {
 	Lints     *Lints        `json:"lints,omitempty"` // nil: none were run
 	// Transparency is nil where no SCTs are expected and there are none.
 	Transparency *Transparency `json:"transparency,omitempty"`
+	// PEM is the certificate and as much of its chain as fits into 12 KiB, as
+	// evidence; empty unless the CA had to refuse it, or where it alone is longer.
+	PEM string `json:"pem,omitempty"`
 }
 
 // Lints is what zlint found in a certificate. Of either kind the first 20 names are
@@ -186,6 +194,12 @@ type Challenge struct {
 	Token, KeyAuthorization string
 	// Record is the answer to a challenge that a TXT record answers; else zero.
 	Record Record
+	// Withheld: nobody gets the answer. Who comes is told that there is none, and his
+	// visit is recorded.
+	Withheld bool
+	// Forbidden: our DNS responder answers for Identifier with a CAA record that lets
+	// nobody issue (RFC 8659 §4.2), whatever the configuration has there.
+	Forbidden bool
 	// Start is the run's start, from which its visits count.
 	Start time.Time
 }

@@ -129,7 +129,10 @@ type Facts struct {
 	API         *APICertificate `json:"api_certificate,omitempty"` // nil: no TLS handshake got that far
 	FollowUps   []FollowUp      `json:"follow_ups,omitempty"`      // still to be done when the run ended
 	RateLimit   *RateLimit      `json:"rate_limit,omitempty"`      // that ended the run; nil: none did
-	Lookups     []Lookup        `json:"lookups,omitempty"`         // of our own names, after a validation failed
+	Refusal     *Refusal        `json:"refusal,omitempty"`         // nil: the CA was not to refuse
+	// Perspectives is nil where nothing is expected of them, and where nobody can tell.
+	Perspectives *Perspectives `json:"perspectives,omitempty"`
+	Lookups      []Lookup      `json:"lookups,omitempty"` // of our own names, after a validation failed
 	// What a CA publishes beside its API.
 	CRLs    []CRL    `json:"crls,omitempty"`
 	OCSP    []OCSP   `json:"ocsp,omitempty"`
