@@ -145,8 +145,11 @@ func (m *Module) complete(name string, r Responders, ps *problems, at path) {
 		v.Challenge = defaultChallenge(v.Challenge, r)
 	}
 	if i := m.Issue; i != nil {
+		i.completeExpect(ps, at.key("issue"))
 		i.Names.complete(r, ps, at.keys("issue", "names"))
-		i.Challenge = defaultChallenge(i.Challenge, r)
+		if i.Expect == nil || i.Expect.Problem != probe.ProblemRejectedIdentifier {
+			i.Challenge = defaultChallenge(i.Challenge, r) // else none is accepted
+		}
 		if i.Authorization == "" {
 			i.Authorization = AuthorizationFresh
 		}

@@ -46,6 +46,9 @@ func (c *Config) Pair(p probe.Pair) (pair Pair, ok bool) {
 		}
 	}
 	own.completeStatusPage(t)
+	if own.Expected() != "" && !t.OwnCA {
+		own.MinInterval = max(own.MinInterval, model.Duration(expectEvery))
+	}
 	return Pair{
 		Pair: p, Target: t, Module: &own,
 		Interval:    time.Duration(interval),

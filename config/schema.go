@@ -266,6 +266,9 @@ type Validate struct {
 	Profile   string              `yaml:"profile,omitempty"` // as for Order
 	// PersistPolicy is that of dns-persist-01's record: "wildcard", or empty for none.
 	PersistPolicy string `yaml:"persist_policy,omitempty"`
+	// MinimumNetworks is from how many networks validators are expected to fetch the
+	// answer; fewer are worth a warning. 0: nothing is expected.
+	MinimumNetworks int `yaml:"minimum_networks,omitempty"`
 }
 
 // Issue says what to have issued, and how.
@@ -278,10 +281,21 @@ type Issue struct {
 	KeyType       string `yaml:"key_type,omitempty"`
 	Profile       string `yaml:"profile,omitempty"`        // as for Order
 	PersistPolicy string `yaml:"persist_policy,omitempty"` // as for Validate
+	// MinimumNetworks is as for Validate.
+	MinimumNetworks int `yaml:"minimum_networks,omitempty"`
 	// Lint has zlint look at each certificate.
 	Lint bool `yaml:"lint,omitempty"`
 	// Revoke has some of the certificates revoked; nil: none.
 	Revoke *Revoke `yaml:"revoke,omitempty"`
+	// Expect is what has to happen instead of an issuance; nil: a certificate is issued.
+	Expect *Expect `yaml:"expect,omitempty"`
+}
+
+// Expect says how the CA has to refuse.
+type Expect struct {
+	// Problem is the type of the problem that it has to refuse with (RFC 8555 §6.7):
+	// unauthorized, caa or rejectedIdentifier.
+	Problem string `yaml:"problem"`
 }
 
 // Names says for which names.

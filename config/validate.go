@@ -250,6 +250,11 @@ func validateInterval(ps *problems, at path, t *Target, preset *Preset, name str
 			t.Probes[name], preset.CA, duration(preset.Floor(m.Prober)))
 		return
 	}
+	if m.Expected() != "" && !t.OwnCA && interval < expectEvery {
+		ps.add(at, "%s is too often for the module %s, of which each run is a failure in the CA's books (issue.expect): choose %s or more (or own_ca: true, if this CA is yours)",
+			t.Probes[name], name, duration(expectEvery))
+		return
+	}
 	if interval < time.Duration(m.MinInterval) {
 		ps.add(at, "%s is shorter than the min_interval of the module %s, %s: make one of them fit the other", t.Probes[name], name, m.MinInterval)
 	}

@@ -44,9 +44,18 @@ func (c *Config) validateModule(ps *problems, at path, name string, m *Module) {
 		m.Validate.Names.validateNoPool(ps, at.keys("validate", "names"), m.Prober)
 		c.validateSolver(ps, at.key("validate"), m.Validate.Challenge, m.Validate.Names, m.Validate.PersistPolicy)
 		validateProfile(ps, at.keys("validate", "profile"), m.Validate.Profile)
+		c.validateMinimumNetworks(ps, at.key("validate"), m.Validate.MinimumNetworks, m.Validate.Challenge, m.Validate.Names, "")
 	}
 	if section(probe.ProberIssue, m.Issue != nil) {
-		c.validateSolver(ps, at.key("issue"), m.Issue.Challenge, m.Issue.Names, m.Issue.PersistPolicy)
+		if m.Expected() == probe.ProblemRejectedIdentifier {
+			c.validateNames(ps, at.keys("issue", "names"), m.Issue.Names, "")
+		} else {
+			c.validateSolver(ps, at.key("issue"), m.Issue.Challenge, m.Issue.Names, m.Issue.PersistPolicy)
+		}
+		if m.Issue.Expect != nil {
+			c.validateExpect(ps, at.key("issue"), m.Issue)
+		}
+		c.validateMinimumNetworks(ps, at.key("issue"), m.Issue.MinimumNetworks, m.Issue.Challenge, m.Issue.Names, m.Expected())
 		validateProfile(ps, at.keys("issue", "profile"), m.Issue.Profile)
 		only(ps, at.keys("issue", "authorization"), m.Issue.Authorization, AuthorizationFresh, AuthorizationReuse)
 		only(ps, at.keys("issue", "key_type"), m.Issue.KeyType, KeyECDSAP256, KeyECDSAP384, KeyRSA2048, KeyRSA4096)

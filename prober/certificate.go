@@ -3,6 +3,7 @@ package prober
 import (
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/conformance"
@@ -33,6 +34,23 @@ func (r *run) inspect(chain []*x509.Certificate, key crypto.PublicKey, names []s
 		return broken
 	}
 	return nil
+}
+
+// maxEvidence bounds the certificates that are kept as they are, in bytes of PEM: an
+// incident has room for it, twice.
+const maxEvidence = 12 << 10
+
+// evidence returns the chain in PEM, leaf first, as far as there is room for it.
+func evidence(chain []*x509.Certificate) string {
+	var all []byte
+	for _, c := range chain {
+		one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		if len(all)+len(one) > maxEvidence {
+			break
+		}
+		all = append(all, one...)
+	}
+	return string(all)
 }
 
 // describe says what the chain is, without judging it.

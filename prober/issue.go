@@ -30,6 +30,9 @@ const maxFinalizations = 5
 // probeIssue has a certificate issued, downloads it and checks it.
 func probeIssue(ctx context.Context, r *run) error {
 	m := r.Pair.Module.Issue
+	if m.Expect != nil {
+		return probeRefusal(ctx, r)
+	}
 	names, err := r.reserve(probe.SpendOrder|probe.SpendValidation|probe.SpendCertificate, m.Names)
 	if err != nil {
 		return err

@@ -60,11 +60,15 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 		if err := r.prepare(o, tasks[i], m.policy); err != nil {
 			return err
 		}
+		tasks[i].answer.Withheld, tasks[i].answer.Forbidden = m.withheld, m.forbidden
 	}
 	here, elsewhere := r.split(tasks)
+	validated := false
 	defer func() {
 		over := time.Since(r.Start)
-		r.lookUp(ctx, tasks, err)
+		if !m.withheld && !(m.forbidden && refusedByCAA(err)) { // else there is nothing to be found out
+			r.lookUp(ctx, tasks, err)
+		}
 		for _, t := range tasks {
 			if t.withdraw == nil {
 				continue
@@ -74,6 +78,9 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 					r.facts.Visits = append(r.facts.Visits, v)
 				}
 			}
+		}
+		if validated && len(elsewhere) == 0 {
+			r.countPerspectives(tasks)
 		}
 	}()
 	var promises []promise
@@ -94,8 +101,12 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 			defer func() { r.spending.tried(tasks, passed) }() // after a panic too
 			err := r.validate(ctx, o, tasks)
 			passed = err == nil
+			validated = passed
 			return err
 		})
+	}
+	if err == nil && m.then != nil {
+		err = m.then()
 	}
 	if err != nil {
 		r.settle(promises)

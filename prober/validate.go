@@ -34,6 +34,11 @@ type method struct {
 	challenge probe.ChallengeType
 	policy    string // of records of dns-persist-01; empty: none
 	mode      config.AuthorizationMode
+	// withheld: nobody gets the answers; forbidden: CAA lets nobody issue.
+	withheld, forbidden bool
+	// then is what is done with the valid authorizations while the answers are still
+	// there; nil: nothing.
+	then func() error
 }
 
 // authorize places an order for o's names and has each of them validated.

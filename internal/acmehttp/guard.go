@@ -40,6 +40,13 @@ func (g *guard) own(u *url.URL) bool {
 	return g.verified && u.Scheme == "https" && hostPort(u) == g.directoryHost
 }
 
+// Public reports whether the address is one that the whole internet can reach, and in
+// no special-purpose network (RFC 6890).
+func Public(a netip.Addr) bool {
+	_, special := specialBlock(a.Unmap().WithZone(""))
+	return a.IsValid() && !special
+}
+
 // check refuses the address a unless it is public, allowed, in a block that is
 // learnt, or own: the configured directory's.
 func (g *guard) check(a netip.Addr, own bool, learnt []netip.Prefix) error {

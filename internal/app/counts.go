@@ -14,22 +14,24 @@ import (
 // bucketFailedChecks has, for each pair that had a certificate fail a check, how many.
 const bucketFailedChecks = "failed_checks"
 
-// failedChecks is how many certificates of a pair failed each check, ever. It is
-// also the stored form.
+// failedChecks is how many certificates of a pair failed each check, ever, and how many
+// must not have been issued. It is also the stored form.
 type failedChecks struct {
 	probe.Pair
 	Environment string                 `json:"environment"`
 	Failed      map[probe.Check]uint64 `json:"failed"`
+	Misissued   uint64                 `json:"misissued,omitempty"`
 }
 
-// counts keeps over restarts how many certificates failed a check: that is rare, and
+// counts keeps over restarts how many certificates failed a check or must not have been
+// issued: that is rare, and
 // must not be lost because the process ends before the next scrape. It is an observer,
 // and comes after the metrics, which have counted what it stores.
 type counts struct {
 	store  *store
 	logger *slog.Logger
 	// show has a pair's counters start with what is kept of it.
-	show func(p probe.Pair, failed map[probe.Check]uint64)
+	show func(p probe.Pair, failed map[probe.Check]uint64, misissued uint64)
 
 	mu           sync.Mutex                   // guards the fields below
 	environments map[probe.Pair]string        // of the configured pairs
@@ -37,7 +39,7 @@ type counts struct {
 	shown        map[probe.Pair]bool          // those whose counters say what is kept
 }
 
-func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64)) *counts {
+func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64, uint64)) *counts {
 	return &counts{store: s, logger: logger, show: show, kept: make(map[probe.Pair]*failedChecks), shown: make(map[probe.Pair]bool)}
 }
 
@@ -78,7 +80,7 @@ func (c *counts) Apply(pairs []config.Pair) {
 			delete(c.shown, p)
 			gone = append(gone, state.Change{Bucket: bucketFailedChecks, Key: p.String()})
 		case !c.shown[p]:
-			c.show(p, f.Failed)
+			c.show(p, f.Failed, f.Misissued)
 			c.shown[p] = true
 		}
 	}
@@ -90,24 +92,32 @@ func (c *counts) Observe(r *probe.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	environment, configured := c.environments[r.Pair]
-	if r.Certificate == nil || r.FollowUp != "" || !configured {
+	if r.FollowUp != "" || !configured {
 		return
 	}
-	changed := false
-	for _, check := range r.Certificate.Checks {
-		if check.Passed {
-			continue
+	var failed []probe.Check
+	if r.Certificate != nil {
+		for _, check := range r.Certificate.Checks {
+			if !check.Passed {
+				failed = append(failed, check.Check)
+			}
 		}
-		if c.kept[r.Pair] == nil {
-			c.kept[r.Pair] = &failedChecks{Pair: r.Pair, Environment: environment, Failed: make(map[probe.Check]uint64)}
-			c.shown[r.Pair] = true
-		}
-		c.kept[r.Pair].Failed[check.Check]++
-		changed = true
 	}
-	if changed {
-		c.commit(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: c.kept[r.Pair]})
+	if len(failed) == 0 && !r.Misissued() {
+		return
 	}
+	kept := c.kept[r.Pair]
+	if kept == nil {
+		kept = &failedChecks{Pair: r.Pair, Environment: environment, Failed: make(map[probe.Check]uint64)}
+		c.kept[r.Pair], c.shown[r.Pair] = kept, true
+	}
+	for _, check := range failed {
+		kept.Failed[check]++
+	}
+	if r.Misissued() {
+		kept.Misissued++
+	}
+	c.commit(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: kept})
 }
 
 // Restore implements runner.Observer: what a Result of before the start failed is

@@ -20,6 +20,12 @@ func TestCounts(t *testing.T) {
 	configured := func(e config.Environment) []config.Pair {
 		return []config.Pair{{Pair: pair, Target: &config.Target{Environment: e}}}
 	}
+	misissued := func() *probe.Result {
+		r := &probe.Result{Pair: pair}
+		r.Failure = &probe.Failure{Kind: probe.FailureRefusal, Refusal: probe.RefusalMisissued}
+		return r
+	}
+	var more uint64 // what is shown of these
 	failed := func(checks ...probe.Check) *probe.Result {
 		r := &probe.Result{Pair: pair}
 		r.Certificate = &probe.Certificate{Checks: []probe.CheckResult{{Check: probe.CheckValidity, Passed: true}}}
@@ -37,11 +43,11 @@ func TestCounts(t *testing.T) {
 		}
 		s := &store{dir: dir, open: open}
 		shown = new(map[probe.Check]uint64)
-		c = newCounts(s, slog.New(slog.DiscardHandler), func(p probe.Pair, f map[probe.Check]uint64) {
+		c = newCounts(s, slog.New(slog.DiscardHandler), func(p probe.Pair, f map[probe.Check]uint64, misissued uint64) {
 			if p != pair || *shown != nil {
 				t.Errorf("%s is shown, after %v", p, *shown)
 			}
-			*shown = maps.Clone(f)
+			*shown, more = maps.Clone(f), misissued
 		})
 		if err := c.restore(); err != nil {
 			t.Fatal(err)
@@ -77,9 +83,23 @@ func TestCounts(t *testing.T) {
 	c, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 2, probe.CheckTrust: 1})
 	c.Observe(failed(probe.CheckKey))
+	c.Observe(misissued())
+	unproven := misissued()
+	unproven.Failure.Refusal = probe.RefusalUnproven
+	c.Observe(unproven)
+	stop()
+	c, shown, stop = start(t, configured(config.Staging))
+	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})
+	if more != 1 {
+		t.Errorf("misissued, after a start: %d, want 1", more)
+	}
+	c.Observe(misissued())
 	stop()
 	_, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})
+	if more != 2 {
+		t.Errorf("misissued, after two starts: %d, want 2", more)
+	}
 	stop()
 
 	_, shown, stop = start(t, configured(config.Production)) // other series

@@ -121,6 +121,9 @@ func (s *scene) configuration(wait time.Duration) string {
 		if err := os.WriteFile(file, root, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if s.expect != "" {
+			lines = append(lines, "own_ca: true") // an hour is too long for a test
+		}
 		lines = append(lines, fmt.Sprintf("directory_url: %q", url), "environment: staging",
 			fmt.Sprintf("tls_config: {ca_file: %q}", file), fmt.Sprintf("probes: {%s: 0s}", s.prober))
 		fmt.Fprintf(&b, "  %s:\n    %s\n", name, strings.Join(lines, "\n    "))
@@ -135,7 +138,11 @@ func (s *scene) configuration(wait time.Duration) string {
 		timeout = wait
 	}
 	fmt.Fprintf(&b, "modules: {%s: {timeout: %s, min_interval: 100ms%s}}\n", s.prober, timeout, s.settings())
-	fmt.Fprintf(&b, "responders: {%s}\n", responderOf[s.challenge])
+	responders := responderOf[s.challenge]
+	if s.expect == probe.ProblemCAA && s.challenge != probe.DNS01 {
+		responders += ", " + responderOf[probe.DNS01]
+	}
+	fmt.Fprintf(&b, "responders: {%s}\n", responders)
 	s.writeResolvers(&b)
 	s.writeControls(&b)
 	return write(t, b.String())
@@ -144,6 +151,13 @@ func (s *scene) configuration(wait time.Duration) string {
 // settings are those of the module that only its prober has.
 func (s *scene) settings() string {
 	names := fmt.Sprintf("names: {zone: probe.test, count: %d}", max(s.names, 1))
+	switch s.expect {
+	case "":
+	case probe.ProblemRejectedIdentifier:
+		return fmt.Sprintf(", issue: {expect: {problem: %s}}", s.expect)
+	default:
+		names += fmt.Sprintf(", expect: {problem: %s}", s.expect)
+	}
 	switch s.prober {
 	case probe.ProberOrder:
 		return fmt.Sprintf(", order: {%s}", names)

@@ -21,6 +21,8 @@ type faultCase struct {
 	prober    probe.Prober
 	challenge probe.ChallengeType
 	names     int // of an order; 0: 1
+	// expect is the problem that the CA has to refuse with; empty: it has not to.
+	expect string
 
 	ca fakeca.Options
 	// arm and broken are done when the runs that are to work are over.
@@ -86,7 +88,7 @@ func TestFaults(t *testing.T) {
 		namesThatFail(), connectionsThatFail(), handshakesThatFail(), answersThatFail(), hangups(),
 		edges(), serverErrors(), protocolErrors(), nonces(), limits(), refusals(), rejections(),
 		validationsByHTTP(), validationsByTLS(), validationsByDNS(), validationsByWord(), unfinished(),
-		finalizations(), certificates(), clocks(), ours(),
+		finalizations(), certificates(), refusedCases(), clocks(), ours(),
 	)
 	if len(cases) < 60 {
 		t.Errorf("%d cases", len(cases))

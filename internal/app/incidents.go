@@ -52,7 +52,8 @@ func (i incidents) Schedule(probe.Pair, time.Time, bool) {}
 
 // tracked is what a tracker has to know of a pair.
 func tracked(p *config.Pair) incident.Pair {
-	critical := incident.Critical(p.Module.Prober)
+	// That it does not refuse does not keep it from issuing.
+	critical := incident.Critical(p.Module.Prober) && p.Module.Expected() == ""
 	if p.Module.Critical != nil {
 		critical = *p.Module.Critical
 	}

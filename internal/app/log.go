@@ -2,6 +2,7 @@ package app
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -19,6 +20,9 @@ func (o logObserver) Observe(r *probe.Result) {
 	}
 	if r.FollowUp != "" {
 		attrs = append(attrs, "follow_up", r.FollowUp, "parent", r.Parent)
+	}
+	if p := r.Perspectives; p.Few() {
+		o.logger.Warn("Validators came from fewer networks than expected", append(slices.Clone(attrs), "name", p.Identifier, "networks", p.Networks, "minimum", p.Minimum)...)
 	}
 	v := r.Verdict
 	switch v.Outcome {

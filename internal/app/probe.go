@@ -72,7 +72,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		Logger: common.Logger, Execute: exec.execute, Controls: exec.askControls, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,
 		Store: kept, NoResults: true,
 	}
-	if pair.Module.Prober.Solves() {
+	if pair.Module.Solves() {
 		change, err := responders.Prepare(cfg.Responders)
 		if err != nil {
 			return err

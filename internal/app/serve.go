@@ -125,7 +125,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		return err
 	}
 	e.metrics = m
-	e.counts = newCounts(kept, common.Logger, m.RestoreFailedChecks)
+	e.counts = newCounts(kept, common.Logger, m.RestoreCounts)
 	e.directory = newDirectories(kept, common.Logger, m.RestoreDirectory)
 	e.executor.directory = e.directory
 	if o.GracePeriod == 0 {

@@ -133,7 +133,7 @@ func planTarget(name string, t *config.Target, pairs []config.Pair, buckets []*b
 	for _, limit := range config.LimitNames() {
 		var tightest *bucket
 		for _, b := range own {
-			if b.limit.Name == limit && (tightest == nil || b.load(plan.Share) > tightest.load(plan.Share)) {
+			if b.limit.Name == limit && (tightest == nil || b.tighter(tightest, plan.Share)) {
 				tightest = b
 			}
 		}
@@ -212,6 +212,15 @@ func given(limit config.Limit, share float64) float64 {
 
 // load is how much of what comes back is spent; above 1 it cannot be kept.
 func (b *bucket) load(share float64) float64 { return b.perDay / given(b.limit, share) }
+
+// tighter reports whether more of b is spent than of other, or as much, and not only
+// where something fails.
+func (b *bucket) tighter(other *bucket, share float64) bool {
+	fails := func(s spend) bool { return s.onFailure }
+	mine, others := b.load(share), other.load(share)
+	return mine > others ||
+		mine == others && slices.ContainsFunc(other.spends, fails) && !slices.ContainsFunc(b.spends, fails)
+}
 
 // tolerance is what sums of floating-point numbers may be off.
 const tolerance = 1e-9

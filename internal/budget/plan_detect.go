@@ -81,8 +81,8 @@ func sees(p *config.Pair, kind FaultKind) bool {
 		// Where a valid authorization is taken as it is, nothing is validated, unless
 		// the name is new.
 		reused := prober == probe.ProberIssue && p.Module.Issue.Authorization == config.AuthorizationReuse
-		return prober.Solves() && (!reused || p.Names().Mode == config.NamesRandom)
+		return p.Module.Solves() && (!reused || p.Names().Mode == config.NamesRandom)
 	default:
-		return prober == probe.ProberIssue
+		return prober == probe.ProberIssue && p.Module.Expected() == ""
 	}
 }

@@ -30,7 +30,8 @@ func spends(p *config.Pair) (list []spend) {
 		return nil
 	}
 	runs := runsPerDay(p)
-	issues := p.Module.Prober == probe.ProberIssue
+	refused := p.Module.Expected() // with which problem the CA is to; empty: it is not
+	issues := p.Module.Prober == probe.ProberIssue && refused == ""
 	for _, limit := range p.Limits() {
 		s := spend{target: p.Pair.Target, module: p.Pair.Module, limit: limit, perDay: runs, pair: p}
 		if issues && limit.Exempt && exempt(p, names) {
@@ -51,8 +52,8 @@ func spends(p *config.Pair) (list []spend) {
 				list = append(list, setSpend(s, p, names))
 			}
 		case config.LimitFailedValidations, config.LimitConsecutiveFailures:
-			if p.Module.Prober.Solves() {
-				s.scope, s.onFailure, s.once = "account "+s.target, true, 0
+			if p.Module.Solves() {
+				s.scope, s.onFailure, s.once = "account "+s.target, refused == "", 0
 				list = append(list, failures(s, names)...)
 			}
 		}

@@ -46,6 +46,8 @@ type Options struct {
 	// do. It runs without a lock, until ctx ends with the test. An error that is a *Problem becomes the
 	// challenge's error, any other an "unauthorized" with its text.
 	Validate func(ctx context.Context, c probe.Challenge) error
+	// Authorized takes every name for authorized from the start.
+	Authorized bool
 	// SyncValidation validates within the POST to the challenge, as step-ca does.
 	SyncValidation bool
 	// AsyncFinalize answers finalize with an order that is processing.

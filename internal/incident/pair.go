@@ -72,7 +72,11 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 		changed = p.goesOn(start, r, open)
 	default:
 		p.remember(recent{Class: c, Start: start, End: end, Before: before}, r, rules)
-		if first := p.first(rules); c != success && first >= 0 {
+		first := p.first(rules)
+		if c == conclusive && r.Misissued() { // there is a certificate: nothing has to be confirmed
+			first = p.streak(len(p.Recent) - 1)
+		}
+		if c != success && first >= 0 {
 			changed = p.begin(first, r)
 			from = changed.Start
 		}

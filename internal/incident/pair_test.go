@@ -10,6 +10,54 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
+// A certificate that must not have been issued needs no second one, and what is not
+// proved needs as much as everything else.
+func TestMisissuance(t *testing.T) {
+	misissued := func(kind probe.RefusalKind, v probe.Verdict) *probe.Result {
+		r := result("refused", at(2*time.Minute), v)
+		r.Failure = &probe.Failure{Step: v.Stage, Kind: probe.FailureRefusal, Refusal: kind}
+		r.Certificate = &probe.Certificate{Serial: "0a", PEM: "-----BEGIN CERTIFICATE-----"}
+		return r
+	}
+	gravest := caFault
+	gravest.Reason = "misissued"
+	for _, test := range []struct {
+		name   string
+		before string
+		run    *probe.Result
+		want   string
+	}{
+		{"proved", "..", misissued(probe.RefusalMisissued, gravest), "refused down 2-open ca failed=1 flaps=0 uncertainty=1m0s"},
+		{"proved, after another failure", ".U", misissued(probe.RefusalMisissued, gravest), "refused down 1-open ca failed=2 flaps=0 uncertainty=1m0s"},
+		{"not proved", "..", misissued(probe.RefusalUnproven, doubt), ""},
+		{"authorized", "..", misissued(probe.RefusalMisauthorized, caFault), ""},
+	} {
+		tr := New(Options{})
+		tr.Apply(begin, []Pair{pair("refused", uncritical)})
+		play(tr, "refused", 0, test.before)
+		confirm := tr.Observe(test.run)
+		if diff := cmp.Diff(test.want, brief(tr, Filter{Kind: probe.IncidentPair})); diff != "" {
+			t.Errorf("%s:\n%s", test.name, diff)
+		}
+		if test.want == "" {
+			continue
+		}
+		if confirm {
+			t.Errorf("%s: it is to be confirmed", test.name)
+		}
+		i := tr.Incidents(Filter{Kind: probe.IncidentPair})[0]
+		kept := i.Evidence.First.Result
+		if i.Evidence.Last != nil {
+			kept = i.Evidence.Last.Result
+		}
+		if i.Reason != "misissued" || kept.Certificate == nil || kept.Certificate.PEM == "" {
+			if test.before == ".." {
+				t.Errorf("%s: %+v", test.name, i)
+			}
+		}
+	}
+}
+
 // TestPair plays the runs of one pair, a minute apart, and holds what becomes of
 // them. Letters: . success, C the CA's fault, X unreachable, U inconclusive, L
 // local, K the client's, S skipped.

@@ -96,7 +96,7 @@ dates of the last certificate as they are. A skipped run (the CA said that we as
 limits is used up, or the CA does not offer what the module wants) is no evidence: it counts in ` + "`acme_probes_total`" + `
 and moves the time of the last run, and the state ages.
 After a restart gauges show the last runs of before; counters and histograms start at 0, but for those of incidents and
-of certificates that failed a check, which go on, as do the state and the incidents themselves: they are as they were
+of certificates that failed a check or must not have been issued, which go on, as do the state and the incidents themselves: they are as they were
 before ` + "`/-/ready`" + ` says so. A pair that is removed from the configuration loses all its series. One whose configuration changed keeps its counters and histograms, and loses
 the gauges until its next run.
 

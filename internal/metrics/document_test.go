@@ -48,12 +48,13 @@ func populated(t *testing.T, histograms string) *prometheus.Registry {
 
 		Revocations: pending{{Pair: issuing, Revocation: &probe.Revocation{At: start, Via: probe.ViaCRL}}},
 	})
-	m.Apply([]config.Pair{revoking("1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo), beside(saying, probe.ProberStatusPage)})
+	m.Apply([]config.Pair{revoking("1"), beside(listing, probe.ProberCRL), beside(asking, probe.ProberOCSP), beside(renewing, probe.ProberRenewalInfo), beside(saying, probe.ProberStatusPage), refused(refusing, "1", "caa")})
 	m.Observe(said(start, probe.ServiceMajor, start))
 	m.Observe(renewals(start, probe.Renewal{Start: start, End: start.Add(time.Hour)}))
 	m.Observe(read(listing, probe.ProberCRL, start))
 	m.Observe(read(asking, probe.ProberOCSP, start))
 	issued := issuance(issuing, "1", start)
+	issued.Perspectives = &probe.Perspectives{Networks: 1, Minimum: 2}
 	issued.Certificate.Lints, issued.Certificate.Transparency = &probe.Lints{}, &probe.Transparency{}
 	m.Observe(issued)
 	changed := failed(issuance(issuing, "1", start.Add(time.Minute)), probe.FaultCA)

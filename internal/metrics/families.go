@@ -74,7 +74,7 @@ func declareRuns(d *declarer) runFamilies {
 		duration: d.histogram(ofPair, "acme_probe_duration_seconds", runBounds,
 			"Duration of runs that succeeded or failed. Skipped runs and follow-ups are not in it."),
 		steps: d.histogram(ofPair, "acme_step_duration_seconds", stepBounds,
-			"Duration of the steps that succeeded: validation is from challenge accepted to authorization valid, finalization from finalize sent to order valid. publication, which only runs with a record at name servers elsewhere have, is from the first look for its place until every name server has it. revocation is that of a certificate. The steps that are ours alone (setup, certificate) and those of other follow-ups are not in it.",
+			"Duration of the steps that succeeded: validation is from challenge accepted to authorization valid, finalization from finalize sent to order valid. publication, which only runs with a record at name servers elsewhere have, is from the first look for its place until every name server has it. revocation is that of a certificate. The validation and the finalization of a module with `issue.expect`, and the step in which the CA refuses, are not in it. The steps that are ours alone (setup, certificate) and those of other follow-ups are not in it.",
 			"step"),
 		info: d.gauge(ofPair, "acme_probe_info",
 			"Always 1: the pair's prober, and its challenge type where it solves one.",
@@ -116,6 +116,7 @@ func declareCalls(d *declarer) callFamilies {
 type validationFamilies struct {
 	requests *prometheus.CounterVec
 	networks *prometheus.GaugeVec
+	few      *prometheus.GaugeVec
 	delay    *prometheus.HistogramVec
 	spread   *prometheus.HistogramVec
 }
@@ -128,6 +129,9 @@ func declareValidation(d *declarer) validationFamilies {
 		networks: d.gauge(ofPair, "acme_validation_networks",
 			"Networks (/24 or /48) from which validators fetched the answer during the last validation, by address family: the CA's perspectives. Of several names the one with the fewest counts. 0: nobody fetched it. Absent where nobody came and the records are at name servers elsewhere.",
 			"family"),
+		few: d.gauge(ofPair, "acme_validation_networks_below_minimum",
+			"Whether validators fetched the answer from fewer networks than the module's `minimum_networks` during the last validation: 1 or 0. It is a warning, and no failure. Absent without `minimum_networks`, and where their addresses are not public ones.",
+		),
 		delay: d.histogram(ofPair, "acme_validation_first_request_delay_seconds", firstRequestBounds,
 			"Time from challenge accepted to the first request that fetched the answer, by its address family. An address of ours that does not work shows as the other family's delay.",
 			"family"),
@@ -142,6 +146,7 @@ type certificateFamilies struct {
 	notAfter    *prometheus.GaugeVec
 	checkPassed *prometheus.GaugeVec
 	checkFailed *prometheus.CounterVec
+	misissued   *prometheus.CounterVec
 	warnings    *prometheus.GaugeVec
 	scts        *prometheus.GaugeVec
 }
@@ -158,6 +163,8 @@ func declareCertificates(d *declarer) certificateFamilies {
 		checkFailed: d.counter(ofPair, "acme_certificate_check_failures_total",
 			"Certificates that failed the check. It goes on after a restart.",
 			"check"),
+		misissued: d.counter(ofPair, "acme_misissued_total",
+			"Certificates that the CA issued though it had to refuse, of modules with `issue.expect`; only those of which that is proved. It goes on after a restart."),
 		warnings: d.gauge(ofPair, "acme_certificate_lint_warnings",
 			"Warnings of zlint about the last certificate that was issued, where the module says `lint: true`."),
 		scts: d.gauge(ofPair, "acme_certificate_scts",

@@ -147,10 +147,10 @@ func (m *Metrics) Restore(r *probe.Result) {
 	m.show(p, r)
 }
 
-// RestoreFailedChecks has the pair's counters of failed checks go on where they were
-// before the start. It must be called once for a pair, and before its first run.
+// RestoreCounts has the pair's counters of failed checks, and of certificates that must
+// not have been issued, go on where they were before the start. It must be called once for a pair, and before its first run.
 // Checks that the pair does not make any more stay absent.
-func (m *Metrics) RestoreFailedChecks(name probe.Pair, failed map[probe.Check]uint64) {
+func (m *Metrics) RestoreCounts(name probe.Pair, failed map[probe.Check]uint64, misissued uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.pairs[name]
@@ -159,6 +159,9 @@ func (m *Metrics) RestoreFailedChecks(name probe.Pair, failed map[probe.Check]ui
 	}
 	for _, check := range p.checks {
 		m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...).Add(float64(failed[check]))
+	}
+	if p.expected != "" {
+		m.f.issued.misissued.WithLabelValues(p.labels()...).Add(float64(misissued))
 	}
 }
 

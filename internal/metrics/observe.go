@@ -19,10 +19,16 @@ func (m *Metrics) countRun(p *pair, r *probe.Result) {
 		m.f.runs.duration.WithLabelValues(p.labels()...).Observe(r.Duration.Seconds())
 	}
 	for _, s := range r.Steps {
-		if s.OK && s.Name != probe.StepSetup && s.Name != probe.StepCertificate {
+		if s.OK && s.Name != probe.StepSetup && s.Name != probe.StepCertificate && !ofRefusal(r, s.Name) {
 			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
 		}
 	}
+}
+
+// ofRefusal reports whether a step that has ended as it had to is none that others can
+// be compared with: the CA was to refuse.
+func ofRefusal(r *probe.Result, step probe.StepName) bool {
+	return r.Refusal != nil && (step == r.Refusal.Step || step == probe.StepValidation || step == probe.StepFinalization)
 }
 
 // countFollowUp counts a follow-up. One that revokes does what is to be measured, and
@@ -78,8 +84,12 @@ func (m *Metrics) countConnection(p *pair, c *probe.Call) {
 	}
 }
 
-// countChecks counts the checks that the run's certificate failed.
+// countChecks counts the checks that the run's certificate failed, and whether there
+// must not be one.
 func (m *Metrics) countChecks(p *pair, r *probe.Result) {
+	if p.expected != "" && r.Misissued() {
+		m.f.issued.misissued.WithLabelValues(p.labels()...).Inc()
+	}
 	if r.Certificate == nil {
 		return
 	}

@@ -300,11 +300,11 @@ func TestObserveChecks(t *testing.T) {
 }
 
 // Counters of failed checks go on where they were, of checks that are still made.
-func TestRestoreFailedChecks(t *testing.T) {
+func TestRestoreCounts(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
-	m.RestoreFailedChecks(issuing, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckLint: 2})
-	m.RestoreFailedChecks(probe.Pair{Target: "gone", Module: "issue"}, map[probe.Check]uint64{probe.CheckKey: 7})
+	m.RestoreCounts(issuing, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckLint: 2}, 0)
+	m.RestoreCounts(probe.Pair{Target: "gone", Module: "issue"}, map[probe.Check]uint64{probe.CheckKey: 7}, 0)
 	r := issuance(issuing, "1", start)
 	r.Certificate.Checks = []probe.CheckResult{{Check: probe.CheckKey}}
 	m.Observe(r)

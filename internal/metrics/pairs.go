@@ -18,6 +18,7 @@ type pair struct {
 	challenge   probe.ChallengeType // empty: it solves none
 	deactivates bool                // its runs leave authorizations to be deactivated
 	revokes     bool                // they leave certificates to be revoked
+	expected    string              // the problem that the CA has to refuse them with; empty: it has not to
 	hash        string
 	checks      []probe.Check // that its certificates undergo
 
@@ -45,7 +46,8 @@ func newPair(c config.Pair) *pair {
 	case p.prober == probe.ProberIssue && c.Module.Issue != nil:
 		p.challenge = c.Module.Issue.Challenge
 		p.deactivates = c.Module.Issue.Authorization != config.AuthorizationReuse
-		p.revokes = c.Module.Issue.Revoke != nil
+		p.expected = c.Module.Expected()
+		p.revokes = c.Module.Issue.Revoke != nil || p.expected != ""
 	}
 	return p
 }
@@ -53,8 +55,11 @@ func newPair(c config.Pair) *pair {
 // same reports whether two pairs have the same series: one may take over the
 // other's counters.
 func (p *pair) same(other *pair) bool {
-	return p.environment == other.environment && p.prober == other.prober
+	return p.environment == other.environment && p.prober == other.prober && (p.expected == "") == (other.expected == "")
 }
+
+// withheld reports whether validators are to get no answers.
+func (p *pair) withheld() bool { return p.expected == probe.ProblemUnauthorized }
 
 // labels are the values of the pair's labels followed by more.
 func (p *pair) labels(more ...string) []string {
@@ -73,7 +78,7 @@ func (m *Metrics) removePair(p *pair) { m.declared.remove(ofPair, p.match()) }
 func (m *Metrics) resetGauges(p *pair) {
 	gauges := []*prometheus.GaugeVec{
 		m.f.runs.success, m.f.runs.lastRun, m.f.runs.lastSuccess, m.f.runs.info,
-		m.f.validation.networks, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings, m.f.issued.scts,
+		m.f.validation.networks, m.f.validation.few, m.f.issued.notBefore, m.f.issued.notAfter, m.f.issued.checkPassed, m.f.issued.warnings, m.f.issued.scts,
 	}
 	for _, g := range slices.Concat(gauges, m.f.beside.gauges(), m.f.renewals.gauges(), m.f.status.gauges()) {
 		g.DeletePartialMatch(p.match())
@@ -98,9 +103,16 @@ func (m *Metrics) initialise(p *pair) {
 	if p.challenge != "" {
 		for _, family := range ipFamilies() {
 			m.f.validation.requests.WithLabelValues(p.labels(string(p.challenge), string(family))...)
-			m.f.validation.delay.WithLabelValues(p.labels(string(family))...)
+			if !p.withheld() {
+				m.f.validation.delay.WithLabelValues(p.labels(string(family))...)
+			}
 		}
-		m.f.validation.spread.WithLabelValues(p.labels()...)
+		if !p.withheld() {
+			m.f.validation.spread.WithLabelValues(p.labels()...)
+		}
+	}
+	if p.expected != "" {
+		m.f.issued.misissued.WithLabelValues(p.labels()...)
 	}
 	if p.revokes {
 		for _, via := range probe.RevocationVias() {

@@ -62,6 +62,15 @@ func (m *Metrics) countRequests(p *pair, visits []probe.Visit) {
 // showNetworks sets the gauges of the networks that validators came from. To name
 // servers elsewhere they come as well, but nobody counts them there.
 func (m *Metrics) showNetworks(p *pair, r *probe.Result) {
+	if p.withheld() {
+		return // there was nothing to fetch
+	}
+	switch {
+	case r.Perspectives != nil:
+		m.f.validation.few.WithLabelValues(p.labels()...).Set(truth(r.Perspectives.Few()))
+	case slices.ContainsFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepValidation && s.OK }):
+		m.f.validation.few.DeletePartialMatch(p.match())
+	}
 	elsewhere := slices.ContainsFunc(r.Steps, func(s probe.Step) bool { return s.Name == probe.StepPublication })
 	if elsewhere && len(r.Visits) == 0 {
 		m.f.validation.networks.DeletePartialMatch(p.match())

@@ -83,6 +83,29 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// What the CA has to refuse is a failure in its books each time: nothing confirms it,
+// and nothing is tried again at once.
+func TestRefusalsAreNotConfirmed(t *testing.T) {
+	expecting := func(p *config.Pair) { p.Module.Issue.Expect = &config.Expect{Problem: probe.ProblemCAA} }
+	bubble(t, Options{Incidents: func(*probe.Result) bool { return true }}, func(h *harness) {
+		var failing atomic.Bool
+		h.run = func(context.Context, Job) probe.Facts {
+			if failing.Load() {
+				return rejected() // for the first time, which others try again
+			}
+			return probe.Facts{Account: "https://ca.example/acct/1"}
+		}
+		h.start(configured(of(probe.ProberIssue), expecting))
+		first := h.firstOf(time.Minute)
+		h.sleepTo(first + time.Second)
+		failing.Store(true)
+		h.sleepTo(first + 3*time.Minute)
+		if got := h.starts(probe.TriggerConfirm); len(got) != 0 || len(h.starts(probe.TriggerTick)) < 3 {
+			t.Errorf("confirmed at %v, ticks at %v", got, h.starts(probe.TriggerTick))
+		}
+	})
+}
+
 // A disk that hangs while an incident is written delays no answer, no observer and
 // no other pair.
 func TestIncidentsDelayNobody(t *testing.T) {
@@ -282,6 +305,8 @@ func TestServedElsewhere(t *testing.T) {
 			p.Target = &config.Target{Environment: config.Staging, DirectoryURL: url}
 		}
 	}
+	refused := success
+	refused.Refusal = &probe.Refusal{Expected: "unauthorized", Problem: &probe.Problem{Type: "unauthorized"}}
 	challenge := func(p *config.Pair) { p.Module.Validate.Challenge = probe.DNS01 }
 	for name, tt := range map[string]struct {
 		other []func(*config.Pair)
@@ -294,6 +319,7 @@ func TestServedElsewhere(t *testing.T) {
 		"too long ago":      {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, success, 11 * time.Minute, probe.FaultUnknown},
 		"the same CA":       {[]func(*config.Pair){of(probe.ProberValidate), directory("https://one.example/")}, success, time.Minute, probe.FaultUnknown},
 		"another challenge": {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/"), challenge}, success, time.Minute, probe.FaultUnknown},
+		"it was to refuse":  {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, refused, time.Minute, probe.FaultUnknown},
 		"none was needed":   {[]func(*config.Pair){of(probe.ProberValidate), directory("https://two.example/")}, probe.Facts{}, time.Minute, probe.FaultUnknown},
 	} {
 		bubble(t, Options{}, func(h *harness) {

@@ -121,13 +121,18 @@ func randomFacts(r *rand.Rand) *probe.Facts {
 		f.Failure = &probe.Failure{
 			Step: pick(r, append(probe.Steps(), "", "other")...),
 			Kind: pick(r, probe.FailureCall, probe.FailureObject, probe.FailureProtocol, probe.FailureCertificate, probe.FailureTimeout,
-				probe.FailureCanceled, probe.FailureUnsupported, probe.FailureClient, probe.FailureLocal, probe.FailureFlaw, probe.FailureNotApplicable, "", "other"),
+				probe.FailureCanceled, probe.FailureUnsupported, probe.FailureClient, probe.FailureLocal, probe.FailureFlaw, probe.FailureNotApplicable, probe.FailureRefusal, "", "other"),
 			Flaw:    pick(r, append(probe.Flaws(), "", "other")...),
+			Refusal: pick(r, append(probe.Refusals(), "", "other")...),
 			Call:    r.IntN(7) - 2,
 			Object:  pick(r, "", "order", "challenge", "x\ny"),
 			Problem: randomProblem(r),
 			Detail:  pick(r, "", "words", strings.Repeat("words ", 300)),
 		}
+	}
+	if r.IntN(4) == 0 {
+		f.Refusal = &probe.Refusal{Expected: pick(r, "unauthorized", "caa", ""), Problem: randomProblem(r)}
+		f.Perspectives = &probe.Perspectives{Networks: r.IntN(4), Minimum: r.IntN(4)}
 	}
 	if r.IntN(2) == 0 {
 		f.Certificate = &probe.Certificate{}

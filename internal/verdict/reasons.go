@@ -78,6 +78,13 @@ const (
 	CertificateSCTs       probe.Reason = "certificate_scts"
 	CertificateUnreadable probe.Reason = "certificate_unreadable"
 
+	// The CA had to refuse. All but the last are named like the ways of not doing it.
+	Misissued           probe.Reason = "misissued"
+	Misauthorized       probe.Reason = "misauthorized"
+	MisissuanceUnproven probe.Reason = "misissuance_unproven"
+	NotRefused          probe.Reason = "not_refused"
+	RefusedOtherwise    probe.Reason = "refused_otherwise"
+
 	// What is published beside the API is not as it has to be. They are named like the
 	// flaws.
 	CRLUnreadable     probe.Reason = "crl_unreadable"

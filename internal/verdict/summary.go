@@ -34,7 +34,17 @@ func passed(f *probe.Facts, c Context) string {
 	if n := len(f.Calls); n > 0 { // a follow-up may ask nothing of the CA
 		calls = ": " + count(n, "call")
 	}
-	return clean(what+" passed"+host+calls, maxSummary-1) + "."
+	text := what + " passed" + host + calls
+	if r := f.Refusal; r.Refused() {
+		text = what + " was refused" + host + ", as it has to be: " + string(r.Step) + ", " + r.Problem.Type
+		if r.Problem.Detail != "" {
+			text += ": " + clean(r.Problem.Detail, maxQuoted)
+		}
+	}
+	if p := f.Perspectives; p.Few() {
+		text += fmt.Sprintf("; validators came from %s, fewer than the %d expected", count(p.Networks, "network"), p.Minimum)
+	}
+	return clean(text, maxSummary-1) + "."
 }
 
 func count(n int, what string) string {

@@ -55,6 +55,9 @@ func Judge(f *probe.Facts, c Context) probe.Verdict {
 	}
 	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), context: &c}
 	found := e.judge()
+	if validating[found.reason] && e.withheld() && e.failure.Kind == probe.FailureObject {
+		found = finding{reason: RefusedOtherwise}
+	}
 	doc := docs[found.reason]
 	if found.fault == probe.FaultNone {
 		found.fault = e.whose(found.reason)
@@ -116,6 +119,11 @@ func (e *evidence) judge() finding {
 		return finding{reason: RevocationPending}
 	case probe.FailureNotApplicable:
 		return finding{reason: NotApplicable}
+	case probe.FailureRefusal:
+		if slices.Contains(probe.Refusals(), e.failure.Refusal) {
+			return finding{reason: probe.Reason(e.failure.Refusal)}
+		}
+		return finding{reason: Unclassified}
 	case probe.FailureFlaw: // of what was answered; a site's certificate is seen whatever the status
 		return e.judgeFlaw()
 	}

@@ -66,6 +66,8 @@ func (e *evidence) whose(reason probe.Reason) probe.Fault {
 		}
 	case unreached[reason]:
 		return e.byControls()
+	case validating[reason] && e.withheld():
+		return e.byOthers() // our responders have told nobody anything, as they had to
 	case validating[reason] && e.failure.Step == probe.StepValidation:
 		return e.byValidation(reason)
 	case rejecting[reason] && e.context.Worked && e.context.Again == reason:
@@ -121,6 +123,11 @@ func (e *evidence) byValidation(reason probe.Reason) probe.Fault {
 		return probe.FaultClient
 	}
 	return e.byOthers()
+}
+
+// withheld reports whether nobody was to get the answer to the challenge.
+func (e *evidence) withheld() bool {
+	return e.facts.Refusal != nil && e.facts.Refusal.Expected == probe.ProblemUnauthorized
 }
 
 // byOthers takes it for the CA's if another CA gets through to us.

@@ -45,8 +45,17 @@ func facts(r *probe.Result) []Fact {
 	if len(r.Visits) > 0 {
 		add(Fact{Label: "validators", Value: visits(r)})
 	}
+	if p := r.Perspectives; p != nil {
+		add(Fact{Label: "perspectives", Value: perspectives(p), Bad: p.Few()})
+	}
+	if r.Refusal != nil {
+		add(Fact{Label: "refusal", Value: refusal(r), Bad: !r.Refusal.Refused()})
+	}
 	if c := r.Certificate; c != nil {
 		add(Fact{Label: "certificate", Value: certificate(c)})
+		if c.PEM != "" {
+			add(Fact{Label: "evidence", Value: "the certificate itself is in the run's JSON, as certificate.pem", Bad: true})
+		}
 		if t := c.Transparency; t != nil {
 			add(Fact{Label: "transparency", Value: transparency(t), Bad: t.Unreadable || t.Policy == probe.PolicyMissed})
 		}
@@ -75,6 +84,22 @@ func facts(r *probe.Result) []Fact {
 		add(Fact{Label: "to follow up", Value: followUp(&r.FollowUps[i])})
 	}
 	return list
+}
+
+// refusal is how the CA had to refuse, and how it did.
+func refusal(r *probe.Result) string {
+	if f := r.Refusal; f.Refused() {
+		return fmt.Sprintf("%s at %s, as it has to: %s", f.Problem.Type, f.Step, f.Problem.Detail)
+	}
+	return "expected was " + r.Refusal.Expected
+}
+
+// perspectives is from how many networks validators came, and were expected.
+func perspectives(p *probe.Perspectives) string {
+	if p.Few() {
+		return fmt.Sprintf("%s for %s, fewer than the %d expected", count(p.Networks, "network"), p.Identifier, p.Minimum)
+	}
+	return fmt.Sprintf("%s, at least %d expected", count(p.Networks, "network"), p.Minimum)
 }
 
 // followUp is the kind of f, and of which names it is to withdraw records.

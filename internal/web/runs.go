@@ -121,6 +121,7 @@ type runView struct {
 	Waterfall    template.HTML
 	Controls     []probe.Control
 	Lookups      []probe.Lookup
+	Evidence     string // in PEM; empty: no certificate that had to be refused
 }
 
 // run shows one run: as a page, or as JSON with the ending .json or ?format=json.
@@ -152,6 +153,12 @@ func (s *server) run(w http.ResponseWriter, req *http.Request) {
 		frame: s.frame(r.String()+" · acme_exporter", drawn.Style), Run: r, Started: timeElement(r.Start),
 		Age: ago(r.End(), time.Now()), Took: took(r.Duration), Incidents: s.during(r), Dropped: dropped, Limit: limitSaid(r),
 		Waterfall: drawn.Body, Controls: r.Controls, Lookups: r.Lookups,
+	}
+	if r.Certificate != nil {
+		v.Evidence = r.Certificate.PEM
+	}
+	if r.Refusal != nil {
+		v.Lookups = nil // they looked for what ought not to be there: the summary says what they found
 	}
 	s.around(&v)
 	s.page(w, runPage, v)

@@ -103,3 +103,20 @@ func TestWhyIsSaidOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestMisissuedIsShown holds that the page of a run has the certificate that had to be
+// refused, and shows no resolver's word for what has to be there.
+func TestMisissuedIsShown(t *testing.T) {
+	pair := probe.Pair{Target: "corp", Module: "refused"}
+	r := result(pair, "r1", time.Now().Add(-time.Minute), probe.OutcomeFailure)
+	r.Refusal = &probe.Refusal{Expected: "unauthorized"}
+	r.Certificate = &probe.Certificate{Serial: "0a", PEM: "-----BEGIN CERTIFICATE-----\n<b>AAAA</b>\n"}
+	r.Lookups = []probe.Lookup{{Resolver: "192.0.2.53:53", Name: "_validation-persist.a.example", Type: "TXT"}}
+	page := fetch(t, New(options(&fakeRunner{statuses: []probe.Status{{Pair: pair, Recent: []*probe.Result{r}}}})), "/runs/r1")
+	if !strings.Contains(page, "<h2>The certificate that had to be refused</h2>") || !strings.Contains(page, "-----BEGIN CERTIFICATE-----\n&lt;b&gt;AAAA") {
+		t.Errorf("no certificate in %s", page)
+	}
+	if strings.Contains(page, "How the world sees our names") {
+		t.Error("what resolvers do not have is shown as missing")
+	}
+}

@@ -1,0 +1,298 @@
+package prober
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/acme"
+
+	"github.com/acme-exporter/acme_exporter/config"
+	"github.com/acme-exporter/acme_exporter/internal/probe"
+)
+
+// attempt is the try to get a certificate that the CA has to refuse.
+type attempt struct {
+	expected string // the problem, one of those of the package probe
+	order    *order
+	key      crypto.Signer
+	csr      []byte
+	// persists says that the CA takes records of dns-persist-01, which somebody may have
+	// put there for other names.
+	persists bool
+	// authorized says that the CA takes the name for authorized.
+	authorized bool
+}
+
+// unproved reports whether the CA has to refuse because nobody proves anything.
+func (a *attempt) unproved() bool { return a.expected == probe.ProblemUnauthorized }
+
+// byPolicy reports whether the CA has to refuse whoever asks, and for whatever reason.
+func (a *attempt) byPolicy() bool { return a.expected == probe.ProblemRejectedIdentifier }
+
+// probeRefusal orders what the CA has to refuse, and succeeds if it does. A CA that
+// goes on is let go on, to the certificate: that is the proof, and it is revoked.
+func probeRefusal(ctx context.Context, r *run) error {
+	m := r.Pair.Module.Issue
+	what := probe.SpendOrder
+	if r.Pair.Module.Solves() {
+		what |= probe.SpendValidation
+	}
+	names, err := r.reserve(what, m.Names)
+	if err != nil {
+		return err
+	}
+	a := &attempt{expected: m.Expect.Problem, order: &order{names: names, profile: m.Profile}}
+	r.facts.Refusal = &probe.Refusal{Expected: a.expected}
+	err = r.step(probe.StepSetup, "", func() (err error) {
+		a.key, a.csr, err = certificateRequest(m.KeyType, names)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	return r.conclude(ctx, a, r.provoke(ctx, a))
+}
+
+// provoke goes as far as the CA lets it.
+func (r *run) provoke(ctx context.Context, a *attempt) error {
+	authzs, err := r.orderAuthorizations(ctx, a.order)
+	if err != nil {
+		return err
+	}
+	pending := slices.DeleteFunc(slices.Clone(authzs), isValid)
+	if len(pending) < len(authzs) {
+		if err := r.promiseValid(authzs); err != nil {
+			return err
+		}
+	}
+	name := about(a.order.names)
+	switch {
+	case a.byPolicy() && len(pending) > 0:
+		// No challenge is accepted: the name may be somebody's, who is not to be visited.
+		return refusal(probe.RefusalMissing, probe.StepOrder, "the CA has taken the order").of(name)
+	case a.byPolicy():
+		return r.obtain(ctx, a)
+	case len(pending) < len(authzs):
+		return refusal(probe.RefusalUnproven, probe.StepAuthorization, "the CA took the name for authorized before a challenge was accepted: it may know the account, or a domain above").of(name)
+	}
+	a.persists = slices.ContainsFunc(pending, func(z *acme.Authorization) bool {
+		return slices.ContainsFunc(z.Challenges, func(c *acme.Challenge) bool { return c.Type == string(probe.DNSPersist01) })
+	})
+	return r.solve(ctx, a.order, pending, method{
+		challenge: r.Pair.Module.Issue.Challenge, mode: config.AuthorizationFresh,
+		withheld: a.unproved(), forbidden: a.expected == probe.ProblemCAA,
+		then: func() error { return r.obtain(ctx, a) },
+	})
+}
+
+// promiseValid leaves it to follow-ups to deactivate the valid ones of authorizations.
+func (r *run) promiseValid(authzs []*acme.Authorization) error {
+	var tasks []*task
+	for _, z := range authzs {
+		if isValid(z) {
+			tasks = append(tasks, &task{authz: z})
+		}
+	}
+	return r.step(probe.StepSetup, "", func() error {
+		_, err := r.promise(tasks)
+		return err
+	})
+}
+
+// obtain has the certificate issued that the CA has to refuse, as evidence. That it is
+// revoked is stored before.
+func (r *run) obtain(ctx context.Context, a *attempt) error {
+	a.authorized = true
+	r.current = probe.StepFinalization
+	if _, err := r.take(probe.SpendCertificate, a.order.names); err != nil {
+		return err
+	}
+	var undo string
+	err := r.step(probe.StepSetup, "", func() (err error) {
+		undo, err = r.leaveRevocation(&probe.Revocation{Reason: probe.ReasonUnspecified}, a.order.url)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var url string
+	err = r.step(probe.StepFinalization, "", func() error {
+		url, err = r.finalizeOrder(ctx, a.order, a.csr)
+		return err
+	})
+	if err != nil {
+		if !r.spending.finalized && !r.spending.issued {
+			r.forget(undo)
+		}
+		return err
+	}
+	return r.step(probe.StepDownload, "", func() error {
+		chain, err := r.download(ctx, url)
+		if err != nil {
+			return err
+		}
+		// What else is wrong with it is in its checks. There is nothing worse than that it
+		// is there.
+		_ = r.inspect(chain, a.key.Public(), a.order.names)
+		r.facts.Certificate.PEM = evidence(chain)
+		return nil
+	})
+}
+
+// conclude says what is to be made of the end of the attempt, nil: it has led to a
+// certificate.
+func (r *run) conclude(ctx context.Context, a *attempt, err error) error {
+	f, _ := errors.AsType[*failure](err)
+	issued := r.spending.issued
+	switch {
+	case issued, a.authorized && a.unproved() && f.Kind != probe.FailureCanceled:
+		return r.accuse(ctx, a, issued, f)
+	case f == nil:
+		return fail(probe.FailureLocal, "", "internal error: there is neither a refusal nor a certificate")
+	}
+	problem := r.refusedWith(f)
+	if problem == nil || !a.meant(f, problem) {
+		return err
+	}
+	r.facts.Refusal.Step, r.facts.Refusal.Problem, r.facts.Refusal.Identifier = f.Step, problem, f.Identifier
+	if last := len(r.facts.Steps) - 1; last >= 0 && r.facts.Steps[last].Name == f.Step {
+		r.facts.Steps[last].OK = true // it has ended as it had to
+	}
+	return nil
+}
+
+// refusedWith returns the problem by which the CA refuses; nil: it is none.
+func (r *run) refusedWith(f *failure) *probe.Problem {
+	problem := f.Problem
+	if call, ok := r.http.Call(f.Call); ok && f.Kind == probe.FailureCall {
+		if call.Status >= 500 {
+			return nil
+		}
+		problem = call.Problem
+	}
+	if problem == nil || problem.Status >= 500 || f.Kind != probe.FailureCall && f.Kind != probe.FailureObject {
+		return nil
+	}
+	return problem
+}
+
+// refusedByCAA reports whether err is that a CAA record forbids it.
+func refusedByCAA(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.Problem != nil && f.Problem.Type == probe.ProblemCAA
+}
+
+// meant reports whether the problem is the one that was expected. A request that is
+// unauthorized speaks of our account, and not of the name. "incorrectResponse" is what
+// RFC 8555 §6.7 has beside it for an answer that is not the one.
+func (a *attempt) meant(f *failure, problem *probe.Problem) bool {
+	if a.unproved() {
+		return f.Kind == probe.FailureObject && f.Step == probe.StepValidation &&
+			(problem.Type == a.expected || problem.Type == "incorrectResponse")
+	}
+	return problem.Type == a.expected
+}
+
+// accuse is the failure of a CA that went on: with a certificate, or without one
+// because of why, which else is nil or says that it cannot be had.
+func (r *run) accuse(ctx context.Context, a *attempt, issued bool, why *failure) *failure {
+	kind, step, detail := probe.RefusalMisauthorized, probe.StepValidation, "the CA has made the authorization valid, and "
+	if issued {
+		kind, step, detail = probe.RefusalMisissued, probe.StepFinalization, "the CA has issued a certificate, and "
+	}
+	detail += map[string]string{
+		probe.ProblemUnauthorized:       "nobody got the challenge's answer from us",
+		probe.ProblemCAA:                "our name server forbids it by a CAA record",
+		probe.ProblemRejectedIdentifier: "its policy had to refuse the name",
+	}[a.expected]
+	if doubt := r.doubt(ctx, a); doubt != "" {
+		kind = probe.RefusalUnproven
+		detail += "; but " + doubt
+	}
+	if why != nil {
+		detail += "; then: " + why.Detail
+	}
+	f := refusal(kind, step, detail).of(about(a.order.names))
+	f.Call, f.Object = r.lastCall(), objectAuthorization
+	if issued {
+		f.Object = objectCertificate
+	}
+	return f
+}
+
+// refusal is the failure of a CA that did not refuse as it had to.
+func refusal(kind probe.RefusalKind, step probe.StepName, detail string) *failure {
+	f := fail(probe.FailureRefusal, objectOrder, detail)
+	f.Refusal, f.Step = kind, step
+	return f
+}
+
+// doubt says why the CA may have been right all the same; empty: there is no way.
+func (r *run) doubt(ctx context.Context, a *attempt) string {
+	switch a.expected {
+	case probe.ProblemUnauthorized:
+		if slices.ContainsFunc(r.facts.Visits, func(v probe.Visit) bool { return v.OK }) {
+			return "somebody got an answer from a responder of ours"
+		}
+		if a.persists {
+			// An answer of another type needs the account's key, and a token that is new.
+			return r.doubtPersists(ctx, about(a.order.names))
+		}
+	case probe.ProblemCAA:
+		return doubtCAA(r.facts.Visits)
+	}
+	return ""
+}
+
+// doubtPersists looks for records of dns-persist-01 that may authorize the name: one
+// that stays where it is needs no challenge.
+func (r *run) doubtPersists(ctx context.Context, name string) string {
+	if r.Lookup == nil {
+		return "the CA takes records of dns-persist-01, and there is no resolver to be asked for one"
+	}
+	for _, record := range probe.Persists(name) {
+		silent := true
+		// The run's end is no reason not to ask: there is time for it beside.
+		for _, l := range r.Lookup(context.WithoutCancel(ctx), probe.Challenge{
+			Type: probe.DNSPersist01, Identifier: name, Record: probe.Record{Name: record, Standing: true},
+		}) {
+			r.facts.Lookups = append(r.facts.Lookups, l)
+			if l.Found {
+				return fmt.Sprintf("there is a record at %s, which may authorize it by dns-persist-01", record)
+			}
+			silent = silent && l.Silent
+		}
+		if silent {
+			return fmt.Sprintf("the CA takes records of dns-persist-01, and no resolver says whether there is one at %s", record)
+		}
+	}
+	return ""
+}
+
+// doubtCAA asks whether the CA can have seen the CAA record: whether anybody has come
+// to our name server for the name, and was told whatever he asked.
+func doubtCAA(visits []probe.Visit) string {
+	came, asked, told := false, false, false
+	for i := range visits {
+		switch v := &visits[i]; v.Asked {
+		case "CAA":
+			asked = true
+			told = told || v.Answered == "1 value"
+		case "A", "AAAA", "TXT":
+			came = true
+		}
+	}
+	switch {
+	case asked && !told:
+		return "our name server has not answered those who asked for it"
+	case !asked && !came:
+		return "nobody has asked our name server for the name: the zone may be delegated to another one"
+	}
+	return ""
+}
