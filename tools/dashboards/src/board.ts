@@ -79,9 +79,10 @@ export function about(uid: string, title: string, ...labels: string[]): { title:
   return { title, url: `/d/${uid}?${['${datasource:queryparam}', '${job:queryparam}', ...of, '${__url_time_range}'].join('&')}` };
 }
 
-/** The exporter of an incident, by which its series are joined. */
-export const incidentOf = 'job, instance, environment, target';
-export const incidentInfo = ofTarget('acme_incident_info');
+/** A series of the latest incident, with its kind, stage, reason and fault. */
+export function told(expr: string): string {
+  return `${expr} * on (job, instance, environment, target) group_left (kind, stage, reason, fault) ${ofTarget('acme_incident_info')}`;
+}
 
 const annotations = [
   new sdk.AnnotationQueryBuilder()
@@ -100,9 +101,7 @@ const annotations = [
     .datasource(datasource)
     .enable(true)
     .iconColor('orange')
-    .expr(
-      `1000 * ${ofTarget('acme_incident_start_timestamp_seconds')} * on (${incidentOf}) group_left (kind, stage, reason, fault) ${incidentInfo}`,
-    )
+    .expr(told(`1000 * ${ofTarget('acme_incident_start_timestamp_seconds')}`))
     .step('60s')
     .useValueForTime(true)
     .titleFormat('{{target}}: {{kind}}')

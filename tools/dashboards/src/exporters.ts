@@ -7,6 +7,9 @@ const interval = '5m';
 const exporter = 'job, instance, location';
 const build = ofExporter('acme_exporter_build_info');
 
+/** A column about each exporter. */
+const each = (expr: string) => `max by (${exporter}, version) (${expr} * on (${exporter}) group_left (version) ${build})`;
+
 export const exporters: Board = {
   uid: 'acme-exporter',
   title: 'ACME / Exporter',
@@ -74,32 +77,32 @@ export const exporters: Board = {
           { title: 'Version', label: 'version' },
           {
             title: 'Running for',
-            expr: `(time() - ${ofExporter('process_start_time_seconds')}) * on (${exporter}) group_left (version) ${build}`,
+            expr: each(`(time() - ${ofExporter('process_start_time_seconds')})`),
             unit: 's',
           },
           {
             title: 'Configuration loaded',
-            expr: `${ofExporter('acme_exporter_config_last_reload_successful')} * on (${exporter}) group_left (version) ${build}`,
+            expr: each(ofExporter('acme_exporter_config_last_reload_successful')),
             mappings: goodIfYes,
             thresholds: atLeast([1, 'green']),
           },
           {
             title: 'Loaded before',
-            expr: `(time() - ${ofExporter('acme_exporter_config_last_reload_success_timestamp_seconds')}) * on (${exporter}) group_left (version) ${build}`,
+            expr: each(`(time() - ${ofExporter('acme_exporter_config_last_reload_success_timestamp_seconds')})`),
             unit: 's',
           },
           {
             title: 'Memory',
-            expr: `${ofExporter('process_resident_memory_bytes')} * on (${exporter}) group_left (version) ${build}`,
+            expr: each(ofExporter('process_resident_memory_bytes')),
             unit: 'bytes',
           },
           {
             title: 'Series',
-            expr: `${ofExporter('scrape_samples_scraped')} * on (${exporter}) group_left (version) ${build}`,
+            expr: each(ofExporter('scrape_samples_scraped')),
           },
           {
             title: 'Scrape',
-            expr: `${ofExporter('scrape_duration_seconds')} * on (${exporter}) group_left (version) ${build}`,
+            expr: each(ofExporter('scrape_duration_seconds')),
             unit: 's',
             thresholds: steps([1, 'orange'], [5, 'red']),
           },

@@ -1,13 +1,13 @@
 // Incidents: when what was down, why, and for how long.
-import { about, Board, exporterPage, incidentInfo, incidentOf, scheme } from './board';
+import { about, Board, exporterPage, scheme, told } from './board';
 import { badIfYes, bars, ranking, stat, states, stateSteps, steps, table, timeline } from './panels';
-import { events, ofPair, ofTarget, range, state, window } from './promql';
+import { events, ofPair, ofTarget, place, range, state, window } from './promql';
 
 const start = ofTarget('acme_incident_start_timestamp_seconds');
 const end = ofTarget('acme_incident_end_timestamp_seconds');
 
-/** With the kind, the stage, the reason and the fault of the incident. */
-const told = (expr: string) => `(${expr}) * on (${incidentOf}) group_left (kind, stage, reason, fault) ${incidentInfo}`;
+/** A column about the latest incident of each target, as each exporter saw it. */
+const latest = (expr: string) => `max by (${place}, instance, kind, stage, reason, fault) (${told(`(${expr})`)})`;
 
 const total = (metric: string, by: string) => `max by (${by}, location) (increase(${ofTarget(metric)}${range}))`;
 
@@ -85,14 +85,15 @@ export const incidents: Board = {
             width: 24,
             height: 10,
           },
+          { title: 'Environment', label: 'environment' },
           { title: 'Target', label: 'target', link: about('acme-ca', 'The CA', 'target') },
           { title: 'Location', label: 'location', link: about('acme-locations', 'The location', 'location') },
-          { title: 'Open', expr: told(`0 * ${start} + 1 unless ${end} or 0 * ${start}`), mappings: badIfYes },
-          { title: 'Start', expr: told(`1000 * ${start}`), unit: 'dateTimeAsIso' },
-          { title: 'End', expr: told(`1000 * ${end}`), unit: 'dateTimeAsIso' },
+          { title: 'Open', expr: latest(`0 * ${start} + 1 unless ${end} or 0 * ${start}`), mappings: badIfYes },
+          { title: 'Start', expr: latest(`1000 * ${start}`), unit: 'dateTimeAsIso' },
+          { title: 'End', expr: latest(`1000 * ${end}`), unit: 'dateTimeAsIso' },
           {
             title: 'Duration',
-            expr: told(`(${end} or 0 * ${start} + time()) - ${start}`),
+            expr: latest(`(${end} or 0 * ${start} + time()) - ${start}`),
             unit: 's',
             thresholds: steps([60, 'orange'], [600, 'red']),
           },

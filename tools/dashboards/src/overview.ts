@@ -55,13 +55,13 @@ export const overview: Board = {
         ),
         stat(
           {
-            title: 'Runs in an hour',
-            description: 'Runs of modules that ended, whatever their outcome, as many as in an hour at the present rate.',
+            title: 'Runs',
+            description: 'Runs of modules that ended within the time that is shown, whatever their outcome.',
             unit: 'short',
             decimals: 0,
             width: 4,
           },
-          { expr: `3600 * sum(rate(${ofPair('acme_probes_total')}${window}))`, legend: 'runs' },
+          { expr: `sum(increase(${ofPair('acme_probes_total')}${range}))`, legend: 'runs' },
         ),
         table(
           {

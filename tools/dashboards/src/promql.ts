@@ -32,7 +32,7 @@ export const window = '[$__rate_interval]';
 /** The whole time that the dashboard shows, for queries of one value. */
 export const range = '[$__range]';
 
-/** What a table has a row for. */
+/** What most tables have a row for. */
 export const place = 'environment, target, location';
 
 /** A histogram: how its series are chosen, and its classic bounds in seconds. */
@@ -95,14 +95,15 @@ export function quantile(q: number, h: Histogram, by: string, more = '', over = 
 export function buckets(h: Histogram, more = ''): string {
   const native = `sum by (location) (rate(${h.of(h.metric, more)}${window}))`;
   const classic = `sum by (location, le) (rate(${h.of(h.metric + '_bucket', more)}${window}))`;
-  const cuts = h.bounds.map(
-    (bound) =>
-      `label_replace(histogram_fraction(0, ${bound}, ${native}) * histogram_count(${native}) >= 0, "le", "${bound}", "", "")`,
+  const cuts = [...h.bounds.map(String), '+Inf'].map(
+    (bound) => `label_replace(histogram_fraction(0, ${bound}, ${native}) >= 0, "le", "${bound}", "", "")`,
   );
   return `sum by (le) (
-  ${cuts.join('\n  or ')}
-  or label_replace(histogram_count(${native}) > 0, "le", "+Inf", "", "")
-  or label_replace(${classic}, "le", "$1", "le", "(.+)[.]0") unless on (location) ${native}
+  (
+    ${cuts.join('\n    or ')}
+  ) * on (location) group_left () histogram_count(${native})
+  or
+  label_replace(${classic}, "le", "$1", "le", "(.+)[.]0") unless on (location) ${native}
 )`;
 }
 
