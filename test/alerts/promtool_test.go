@@ -1,3 +1,5 @@
+// Package alerts tests the recording rules and alerts of the repository with
+// promtool. Its unit tests are promtool's own YAML, written as templates.
 package alerts
 
 import (
@@ -11,6 +13,7 @@ import (
 	"text/template"
 
 	"github.com/acme-exporter/acme_exporter/test/parts"
+	"github.com/acme-exporter/acme_exporter/test/series"
 )
 
 // root is the repository.
@@ -41,11 +44,11 @@ const (
 
 // modesOf returns the modes of histograms that a version can be given: the old one
 // has no notation for native ones.
-func modesOf(tool parts.Promtool) []mode {
+func modesOf(tool parts.Promtool) []series.Mode {
 	if tool.Pinned {
-		return []mode{classic, native, both}
+		return []series.Mode{series.Classic, series.Native, series.Both}
 	}
-	return []mode{classic}
+	return []series.Mode{series.Classic}
 }
 
 func TestCheckRules(t *testing.T) {
@@ -99,7 +102,7 @@ func TestRules(t *testing.T) {
 }
 
 // render makes promtool's file of a template of testdata.
-func render(t *testing.T, file string, m mode) string {
+func render(t *testing.T, file string, m series.Mode) string {
 	t.Helper()
 	rules, err := filepath.Abs(root + "/alerts")
 	if err != nil {
@@ -110,11 +113,11 @@ func render(t *testing.T, file string, m mode) string {
 		t.Fatal(err)
 	}
 	parsed, err := template.New(filepath.Base(file)).Option("missingkey=error").Funcs(template.FuncMap{
-		"states":           states,
-		"exporter":         exporter,
-		"v":                values,
-		"durations":        m.durations,
-		"classicDurations": classic.durations,
+		"states":           series.States,
+		"exporter":         series.Exporter,
+		"v":                series.Values,
+		"durations":        m.Durations,
+		"classicDurations": series.Classic.Durations,
 		"list":             func(words ...string) []string { return words },
 	}).Parse(string(text))
 	if err != nil {
@@ -122,7 +125,7 @@ func render(t *testing.T, file string, m mode) string {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, header, rules)
-	err = parsed.Execute(&out, map[string]any{"Classic": m == classic, "Runbook": runbook, "Dashboard": dashboard})
+	err = parsed.Execute(&out, map[string]any{"Classic": m == series.Classic, "Runbook": runbook, "Dashboard": dashboard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,8 +89,9 @@ export function quantile(q: number, h: Histogram, by: string, more = '', over = 
 /**
  * Cumulative buckets for a heatmap, with the classic bounds. A native histogram
  * is cut at these bounds, so that locations with different histograms add up and
- * every version of Grafana can draw it. Where nothing was observed there is no
- * sample, as 0/0 is none. Prometheus 3 writes the bound 1 as 1.0.
+ * every version of Grafana can draw it; `or` leaves out the classic one of the same
+ * location. Prometheus 3 writes the bound 1 as 1.0. Where nothing was observed there
+ * is no fraction, as 0/0 is no number.
  */
 export function buckets(h: Histogram, more = ''): string {
   const native = `sum by (location) (rate(${h.of(h.metric, more)}${window}))`;
@@ -103,7 +104,7 @@ export function buckets(h: Histogram, more = ''): string {
     ${cuts.join('\n    or ')}
   ) * on (location) group_left () histogram_count(${native})
   or
-  label_replace(${classic}, "le", "$1", "le", "(.+)[.]0") unless on (location) ${native}
+  label_replace(${classic}, "le", "$1", "le", "(.+)[.]0")
 )`;
 }
 

@@ -1,6 +1,6 @@
-// Package alerts tests the recording rules and alerts of the repository with
-// promtool. Its unit tests are promtool's own YAML, written as templates.
-package alerts
+// Package series writes the input series of promtool's unit tests: what exporters
+// would have exposed, with classic histograms, native ones, or both.
+package series
 
 import (
 	"fmt"
@@ -16,11 +16,11 @@ var classicBounds = []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45, 90}
 // nativeSchema has 8 buckets for each power of two: the growth factor 1.1.
 const nativeSchema = 3
 
-// states returns the four series of acme_target_state of one exporter. The
+// States returns the four series of acme_target_state of one exporter. The
 // location may have a suffix that names one of several exporters (fra/2), and
 // may be empty. The steps are words like up*8 (eight samples up) or _*4 (no
 // sample).
-func states(environment, target, location, steps string) (string, error) {
+func States(environment, target, location, steps string) (string, error) {
 	var out strings.Builder
 	for _, state := range []string{"up", "degraded", "down", "unknown"} {
 		var samples []string
@@ -40,14 +40,14 @@ func states(environment, target, location, steps string) (string, error) {
 			}
 			samples = append(samples, slices.Repeat([]string{sample}, n)...)
 		}
-		labels := fmt.Sprintf("environment=%q,target=%q,%s,state=%q", environment, target, exporter(location), state)
+		labels := fmt.Sprintf("environment=%q,target=%q,%s,state=%q", environment, target, Exporter(location), state)
 		out.WriteString(series("acme_target_state{"+labels+"}", strings.Join(samples, " ")))
 	}
 	return out.String(), nil
 }
 
-// exporter returns the labels of the exporter at a location as in states.
-func exporter(location string) string {
+// Exporter returns the labels of the exporter at a location as in [States].
+func Exporter(location string) string {
 	name, number, _ := strings.Cut(location, "/")
 	labels := fmt.Sprintf(`job="acme_exporter",instance="%s:18555"`, name+number)
 	if name != "" {
@@ -56,14 +56,14 @@ func exporter(location string) string {
 	return labels
 }
 
-// series is one input series, its values as in values.
+// series is one input series, its values as in [Values].
 func series(name, samples string) string {
 	return fmt.Sprintf("      - series: '%s'\n        values: '%s'\n", name, samples)
 }
 
-// values writes out words like 3*20 (twenty samples of 3), which no version of
+// Values writes out words like 3*20 (twenty samples of 3), which no version of
 // promtool understands in the same way, and leaves all others alone.
-func values(words string) (string, error) {
+func Values(words string) (string, error) {
 	var out []string
 	for word := range strings.FieldsSeq(words) {
 		sample, n, err := repeated(word)
@@ -87,19 +87,20 @@ func repeated(word string) (sample string, n int, err error) {
 	return sample, n, nil
 }
 
-// mode is what an exporter sends, and Prometheus keeps, of histograms.
-type mode string
+// Mode is what an exporter sends, and Prometheus keeps, of histograms.
+type Mode string
 
+// What there is of it.
 const (
-	classic mode = "classic"
-	native  mode = "native"
-	both    mode = "both"
+	Classic Mode = "classic"
+	Native  Mode = "native"
+	Both    Mode = "both"
 )
 
-// durations returns the series of the histogram of one step in this mode. The
+// Durations returns the series of the histogram of one step in this mode. The
 // steps are words like 2x0.3*12: for twelve samples, two runs more of 0.3 s each.
-func (m mode) durations(labels, steps string) (string, error) {
-	h := histogram{labels: labels, buckets: map[int]int{}, native: m != classic, classic: m != native}
+func (m Mode) Durations(labels, steps string) (string, error) {
+	h := histogram{labels: labels, buckets: map[int]int{}, native: m != Classic, classic: m != Native}
 	for word := range strings.FieldsSeq(steps) {
 		runs, n, err := repeated(word)
 		if err != nil {
