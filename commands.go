@@ -89,3 +89,26 @@ func replayCommand(cli *kingpin.Application, chosen *command) {
 	cmd.Arg("file", "Runs as JSON, one after the other, as `probe --output=json` and /api/v1/runs have them; without it, standard input.").
 		StringVar(&file)
 }
+
+// reportCommand declares the command that makes the weekly report.
+func reportCommand(cli *kingpin.Application, chosen *command) {
+	var o app.ReportOptions
+	cmd := cli.Command("report", "Report what all locations have seen in a week, as Prometheus has it.").
+		Action(chosen.chosen(func(ctx context.Context, common app.Common) error { return app.Report(ctx, common, o) }))
+	cmd.Flag("prometheus.url", "Server with Prometheus's API that has the samples of all locations.").
+		PlaceHolder("URL").Required().StringVar(&o.Prometheus)
+	cmd.Flag("prometheus.config", "File with credentials and TLS for it, as http_config in Prometheus's documentation.").
+		PlaceHolder("FILE").StringVar(&o.PrometheusConfig)
+	cmd.Flag("exporter.url", "Exporter to ask for its incidents; repeat it for each. Without it they are from metrics.").
+		PlaceHolder("URL").StringsVar(&o.Exporters)
+	cmd.Flag("exporter.config", "File with credentials and TLS for the exporters.").
+		PlaceHolder("FILE").StringVar(&o.ExporterConfig)
+	cmd.Flag("since", "Begin of the period: a date or a time. Without --since and --until it is the last full week.").
+		PlaceHolder("TIME").StringVar(&o.Since)
+	cmd.Flag("until", "End of the period; without it, a week after --since.").PlaceHolder("TIME").StringVar(&o.Until)
+	cmd.Flag("timezone", "Time zone of the report, in which weeks start on Monday.").Default("UTC").StringVar(&o.Timezone)
+	cmd.Flag("targets", "Names of the targets to report on, with commas between them; without it, all.").
+		PlaceHolder("NAMES").StringsVar(&o.Targets)
+	cmd.Flag("output", "File to write to; without it, standard output.").Short('o').PlaceHolder("FILE").StringVar(&o.Output)
+	cmd.Flag("format", "text, markdown, html or json; without it, by the file's suffix.").PlaceHolder("FORMAT").StringVar(&o.Format)
+}

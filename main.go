@@ -72,6 +72,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	budgetCommands(cli, &chosen)
 	checkCommand(cli, &chosen)
 	replayCommand(cli, &chosen)
+	reportCommand(cli, &chosen)
 
 	// Help and version end the parsing; kingpin would end the process.
 	stopped, code := false, exitSuccess

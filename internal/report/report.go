@@ -4,8 +4,9 @@
 // docs/ promise.
 //
 // Whoever makes a [Report] puts numbers in, its forms put words around them, and no
-// form computes what another one would have to compute again. Texts in it (names, labels, summaries) come from outside: they are
-// bounded, and otherwise as they were found. A form escapes them.
+// form computes what another one would have to compute again. Texts in it (names,
+// labels, summaries) come from outside: they are bounded, and otherwise as they were
+// found. A form escapes them.
 package report
 
 import "time"
@@ -119,6 +120,7 @@ const (
 	MissingBefore    MissingKind = "before"    // there is nothing of the period before to compare with
 	MissingIncidents MissingKind = "incidents" // an exporter did not answer, or incidents are from metrics
 	MissingQuantiles MissingKind = "quantiles" // there are runs, but no histograms
+	MissingPart      MissingKind = "part"      // the server warned that its answers may be incomplete
 )
 
 // Missing is something that the report does not know.

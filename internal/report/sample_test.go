@@ -87,7 +87,7 @@ func sampleStaging() Target {
 	t := Target{
 		Target: "letsencrypt-staging", Environment: "staging",
 		Availability: spent(7*24*time.Hour, 22*time.Minute, outage.Duration(), blackout.Duration()),
-		Before:       pointer(spent(7*24*time.Hour, 0, 0, 0)),
+		Before:       new(spent(7*24*time.Hour, 0, 0, 0)),
 		Runs:         Runs{Success: 99_312, Failures: map[string]int64{"ca": 702, "unreachable": 9, "local": 31, "unknown": 4}, Skipped: 120},
 		RunsBefore:   &Runs{Success: 100_655, Failures: map[string]int64{"ca": 3}},
 		Certificates: &Certificates{Issued: 19_874, Before: &before, CheckFailures: map[string]int64{"scts": 2, "lint": 1}},
@@ -96,7 +96,7 @@ func sampleStaging() Target {
 		Heat:         sampleHeat(),
 		Incidents: []Incident{
 			{
-				Condition: "down", Start: outage.Start, End: outage.End, Duration: outage.Duration(), Uncertainty: pointer(38 * time.Second),
+				Condition: "down", Start: outage.Start, End: outage.End, Duration: outage.Duration(), Uncertainty: new(38 * time.Second),
 				Locations: locations, Majority: true, Module: "issue_dns", Stage: "order", Reason: "serverInternal", Fault: "ca",
 				Summary:  "The CA answered new-order with 500 serverInternal: Error creating new order.",
 				Failures: 702, From: FromExporters,
@@ -107,7 +107,7 @@ func sampleStaging() Target {
 				Locations: []string{"fra", "iad", "sjc"}, Majority: true, Module: "crl", Stage: "crl", Reason: "crl_expired", Fault: "ca", From: FromMetrics,
 			},
 			{
-				Condition: "down", Start: glimpse.Start, End: glimpse.End, Duration: glimpse.Duration(), Uncertainty: pointer(61 * time.Second),
+				Condition: "down", Start: glimpse.Start, End: glimpse.End, Duration: glimpse.Duration(), Uncertainty: new(61 * time.Second),
 				Locations: []string{"iad", "sjc"}, Stage: "directory", Reason: "connect_timeout", Fault: "unreachable",
 				Summary: "The CA was not reached, and other sites were.", Failures: 9, From: FromExporters, Module: "directory",
 				Official: &Official{Start: glimpse.Start.Add(-3 * time.Minute), Lead: -3 * time.Minute},
@@ -127,7 +127,7 @@ func sampleStaging() Target {
 		},
 	}
 	for i, name := range locations {
-		l := Location{Location: name, Availability: spent(7*24*time.Hour, 22*time.Minute, outage.Duration(), blackout.Duration()), Before: pointer(spent(7*24*time.Hour, 0, 0, 0)),
+		l := Location{Location: name, Availability: spent(7*24*time.Hour, 22*time.Minute, outage.Duration(), blackout.Duration()), Before: new(spent(7*24*time.Hour, 0, 0, 0)),
 			Runs: Runs{Success: 22_000 - int64(i), Failures: map[string]int64{"ca": 150}, Skipped: 30}, Silent: []Span{blackout}}
 		if name == "syd" {
 			l.Availability = spent(7*24*time.Hour, 0, outage.Duration(), dead.Duration())
@@ -236,12 +236,12 @@ func measure(name string, p50, before float64) Measure {
 	}
 	m := Measure{Name: name, All: of(p50, 19_874)}
 	if before > 0 {
-		m.Before = pointer(of(before, 20_112))
+		m.Before = new(of(before, 20_112))
 	}
 	for i, location := range locations {
 		l := LocationQuantiles{Location: location, Quantiles: of(p50*(.9+.1*float64(i)), 4_000)}
 		if before > 0 {
-			l.Before = pointer(of(before*(.9+.1*float64(i)), 4_020))
+			l.Before = new(of(before*(.9+.1*float64(i)), 4_020))
 		}
 		m.Locations = append(m.Locations, l)
 	}
@@ -254,5 +254,3 @@ func quantile(value float64) Quantile {
 }
 
 func ms(v float64) time.Duration { return time.Duration(math.Round(v)) * time.Millisecond }
-
-func pointer[T any](v T) *T { return &v }

@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
+
+	"github.com/acme-exporter/acme_exporter/internal/report"
+)
+
+// ErrNothingKnown is returned by [Report] when there was nothing to report on; the report
+// has been written and says so.
+var ErrNothingKnown = errors.New("nothing is known of any target: the report says why")
+
+// ReportOptions are the arguments of the command report.
+type ReportOptions struct {
+	Prometheus, PrometheusConfig string   // a URL; a file with an HTTPClientConfig, empty: none
+	Exporters                    []string // URLs
+	ExporterConfig               string   // a file as PrometheusConfig, for all exporters
+	Since, Until, Timezone       string   // see report.NewPeriod
+	Targets                      []string // names, several with commas between them; empty: all
+	Output, Format               string   // a file, empty: standard output; see report.Format
+}
+
+// Report asks a Prometheus, and writes what all locations have seen in a period.
+func Report(ctx context.Context, common Common, o ReportOptions) error {
+	format, err := report.Format(o.Format, o.Output)
+	if err != nil {
+		return usageError{err}
+	}
+	made, err := makeReport(ctx, common, o)
+	if err != nil {
+		return err
+	}
+	if err := writeReport(common.Stdout, made, format, o.Output); err != nil {
+		return err
+	}
+	if len(made.Targets) == 0 {
+		return ErrNothingKnown
+	}
+	return nil
+}
+
+// makeReport makes the report that is asked for.
+func makeReport(ctx context.Context, common Common, o ReportOptions) (*report.Report, error) {
+	period, err := report.NewPeriod(o.Since, o.Until, o.Timezone, time.Now())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for _, address := range slices.Concat([]string{o.Prometheus}, o.Exporters) {
+		if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, usageError{fmt.Errorf("report: %q: not a URL such as http://localhost:9090", address)}
+		}
+	}
+	options := report.Options{
+		Period: period, Prometheus: o.Prometheus, Exporters: o.Exporters, Generator: "acme_exporter " + version.Version,
+		Progress: func(what string) { fmt.Fprintf(common.Stderr, "%s …\n", what) },
+	}
+	for _, names := range o.Targets {
+		options.Targets = append(options.Targets, strings.Split(names, ",")...)
+	}
+	if options.Via, err = via("--prometheus.config", o.PrometheusConfig); err != nil {
+		return nil, err
+	}
+	if options.ExporterVia, err = via("--exporter.config", o.ExporterConfig); err != nil {
+		return nil, err
+	}
+	return report.Make(ctx, options)
+}
+
+// via makes the transport that a file describes; nil without one.
+func via(flag, file string) (http.RoundTripper, error) {
+	if file == "" {
+		return nil, nil
+	}
+	c, _, err := promconfig.LoadHTTPConfigFile(file)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
+	}
+	transport, err := promconfig.NewRoundTripperFromConfig(*c, "report", promconfig.WithUserAgent("acme_exporter/"+version.Version))
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s=%s: %w", flag, file, err)}
+	}
+	return transport, nil
+}
+
+// writeReport writes the report to a file, which has either all of it or what it had
+// before; without one to stdout.
+func writeReport(stdout io.Writer, r *report.Report, format, file string) (err error) {
+	if file == "" {
+		return report.Write(stdout, r, format)
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("--output=%s: %w", file, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("--output=%s: %w", file, errors.Join(err, os.Remove(f.Name())))
+		}
+	}()
+	const mode = 0o644 // it is made to be read by others
+	if err := errors.Join(report.Write(f, r, format), f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}

@@ -1,0 +1,140 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Families of which it is read by how much they grew.
+const (
+	familyRuns     = "acme_probes_total"
+	familySteps    = "acme_step_duration_seconds"
+	familyCalls    = "acme_request_duration_seconds"
+	familyChecks   = "acme_certificate_check_failures_total"
+	familyLimited  = "acme_rate_limited_total"
+	bucketSuffix   = "_bucket"
+	countersNamed  = familyRuns + "|" + familySteps + "(_bucket)?|" + familyCalls + "(_bucket)?|" + familyLimited
+	persistedNamed = familyChecks
+)
+
+// grown is by how much a series grew in a period.
+type grown struct {
+	of     exporter
+	labels model.Metric // with its name
+	by     float64
+	spread *spread // of a native histogram; nil: by says it
+}
+
+// reading is what a series was at a time.
+type reading struct {
+	labels    model.Metric
+	value     float64
+	histogram *model.SampleHistogram
+}
+
+// readings are those of one exporter at a time.
+type readings map[model.Fingerprint]reading
+
+// grow returns by how much the series that are named grew in each of the stretches.
+func (m *maker) grow(ctx context.Context, of key, names string, list []stretch) ([]grown, error) {
+	wanted := map[time.Time][]exporter{}
+	for _, s := range list {
+		wanted[s.end] = append(wanted[s.end], s.of)
+		if !s.begin.IsZero() {
+			wanted[s.begin] = append(wanted[s.begin], s.of)
+		}
+	}
+	read := map[time.Time]map[exporter]readings{}
+	for at, exporters := range wanted {
+		var err error
+		if read[at], err = m.readAt(ctx, of, names, at, exporters); err != nil {
+			return nil, err
+		}
+	}
+	var all []grown
+	for _, s := range list {
+		before := readings{}
+		if !s.begin.IsZero() {
+			before = read[s.begin][s.of]
+		}
+		all = append(all, difference(s.of, before, read[s.end][s.of])...)
+	}
+	return all, nil
+}
+
+// readAt reads the series that are named, as the exporters had them at a time.
+func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, exporters []exporter) (map[exporter]readings, error) {
+	var instances []string
+	for _, e := range exporters {
+		instances = append(instances, e.instance)
+	}
+	slices.Sort(instances)
+	query := fmt.Sprintf("last_over_time({__name__=~%q,%s,instance=~%s}[%s])", names, of.matchers(),
+		oneOf(slices.Compact(instances)), model.Duration(lookBack))
+	vector, err := m.client.instant(ctx, query, at)
+	if err != nil {
+		return nil, err
+	}
+	read := map[exporter]readings{}
+	for _, sample := range vector {
+		e := exporterOf(sample.Metric)
+		if read[e] == nil {
+			read[e] = readings{}
+		}
+		read[e][sample.Metric.Fingerprint()] = reading{sample.Metric, float64(sample.Value), sample.Histogram}
+	}
+	return read, nil
+}
+
+// difference is by how much series grew from before to after. One that was not there
+// before has counted from 0, and so has one that is less.
+//
+// A histogram that is native and classic is taken as native; unless only the classic one
+// was there before: then it is native only since somebody began to ask for it.
+func difference(of exporter, before, after readings) []grown {
+	native := map[model.LabelValue]bool{}
+	wasNative, wasClassic := families(before)
+	isNative, isClassic := families(after)
+	for _, family := range []model.LabelValue{familySteps, familyCalls} {
+		native[family] = isNative[family] && (!isClassic[family] || wasNative[family] || !wasClassic[family])
+	}
+	var list []grown
+	for print, now := range after {
+		name := now.labels[model.MetricNameLabel]
+		was := before[print]
+		if now.histogram != nil {
+			if native[name] {
+				list = append(list, grown{of: of, labels: now.labels, spread: nativeSpread(was.histogram, now.histogram)})
+			}
+			continue
+		}
+		if family, ok := strings.CutSuffix(string(name), bucketSuffix); ok && native[model.LabelValue(family)] {
+			continue
+		}
+		by := now.value - was.value
+		if by < 0 {
+			by = now.value
+		}
+		list = append(list, grown{of: of, labels: now.labels, by: by})
+	}
+	return list
+}
+
+// families are the histograms that are there as native and as classic ones.
+func families(of readings) (native, classic map[model.LabelValue]bool) {
+	native, classic = map[model.LabelValue]bool{}, map[model.LabelValue]bool{}
+	for _, r := range of {
+		name := r.labels[model.MetricNameLabel]
+		if r.histogram != nil {
+			native[name] = true
+		} else if family, ok := strings.CutSuffix(string(name), bucketSuffix); ok {
+			classic[model.LabelValue(family)] = true
+		}
+	}
+	return native, classic
+}

@@ -1,0 +1,170 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+const (
+	// lifeStep is how far apart the times are at which it is asked which exporters are
+	// there; lookBack is how old a sample can be that Prometheus still takes for now.
+	lifeStep = time.Minute
+	lookBack = 5 * time.Minute
+	// clockSlack is how much the start of a process can seem to move without a restart.
+	clockSlack = 3 * time.Second
+)
+
+// exporter is one of the processes that are scraped, as its labels tell.
+type exporter struct{ job, instance, location string }
+
+func exporterOf(labels model.Metric) exporter {
+	return exporter{string(labels["job"]), string(labels["instance"]), string(labels["location"])}
+}
+
+// life is the time in which the counters of an exporter only grow.
+type life struct {
+	of exporter
+	// born is when the process started; zero: not known.
+	born time.Time
+	// seen are the times in which it was scraped, in order and never empty: from the
+	// first sample of each to the last that is known.
+	seen []Span
+}
+
+func (l life) first() time.Time { return l.seen[0].Start }
+
+func (l life) last() time.Time { return l.seen[len(l.seen)-1].End }
+
+// lastBefore is when it was last seen at or before t; it was seen then.
+func (l life) lastBefore(t time.Time) time.Time {
+	at := l.first()
+	for _, s := range l.seen {
+		switch {
+		case s.Start.After(t):
+			return at
+		case s.End.After(t):
+			return t
+		}
+		at = s.End
+	}
+	return at
+}
+
+// readLives asks which exporters were there, and when they were restarted, in order.
+func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, error) {
+	type sighting struct{ at, sample, born time.Time }
+	seen := map[exporter]map[model.Time]*sighting{}
+	read := func(query string, set func(s *sighting, v time.Time)) error {
+		return m.client.each(ctx, query, since, until.Add(lifeStep), lifeStep, func(matrix model.Matrix) {
+			for _, stream := range matrix {
+				of := exporterOf(stream.Metric)
+				if seen[of] == nil {
+					seen[of] = map[model.Time]*sighting{}
+				}
+				for _, pair := range stream.Values {
+					s := seen[of][pair.Timestamp]
+					if s == nil {
+						s = &sighting{at: pair.Timestamp.Time()}
+						seen[of][pair.Timestamp] = s
+					}
+					set(s, seconds(float64(pair.Value)))
+				}
+			}
+		})
+	}
+	const by = "max by (job, instance, location) "
+	err := read(by+"(timestamp(acme_exporter_build_info))", func(s *sighting, v time.Time) { s.sample = v })
+	if err != nil {
+		return nil, err
+	}
+	err = read(by+"(process_start_time_seconds and on (job, instance, location) acme_exporter_build_info)", func(s *sighting, v time.Time) { s.born = v })
+	if err != nil {
+		return nil, err
+	}
+	var lives []life
+	for of, sightings := range seen {
+		var current *life
+		for _, at := range sorted(sightings) {
+			s := sightings[at]
+			if s.sample.IsZero() {
+				continue
+			}
+			if current == nil || !s.born.IsZero() && s.born.Sub(current.born).Abs() > clockSlack {
+				if current != nil {
+					lives = append(lives, *current)
+				}
+				current = &life{of: of, born: s.born}
+			}
+			if n := len(current.seen); n > 0 && s.sample.Sub(current.last()) < lookBack {
+				current.seen[n-1].End = s.sample
+			} else {
+				current.seen = append(current.seen, Span{s.sample, s.sample})
+			}
+		}
+		if current != nil {
+			lives = append(lives, *current)
+		}
+	}
+	slices.SortFunc(lives, func(a, b life) int {
+		return cmp.Or(cmp.Compare(a.of.location, b.of.location), cmp.Compare(a.of.job, b.of.job), cmp.Compare(a.of.instance, b.of.instance), a.first().Compare(b.first()))
+	})
+	return lives, nil
+}
+
+// stretch is the part of a life that is in a period: what counters grew in it is their
+// value at end less that at begin.
+type stretch struct {
+	of exporter
+	// begin is when to read what had been counted before; zero: nothing had.
+	begin time.Time
+	// end is when to read what has been counted.
+	end time.Time
+}
+
+// stretches are those of the lives that are in a period.
+func stretches(lives []life, p Period) []stretch {
+	var list []stretch
+	for i, l := range lives {
+		if l.last().Before(p.Since) || !l.first().Before(p.Until) {
+			continue
+		}
+		s := stretch{of: l.of, end: p.Until}
+		if last := l.lastBefore(p.Until); last.Before(p.Until.Add(-lifeStep)) {
+			// Between two looks there can have been another sample.
+			s.end = last.Add(lifeStep)
+		}
+		if i+1 < len(lives) && lives[i+1].of == l.of && lives[i+1].born.After(l.first()) && lives[i+1].born.Before(s.end) {
+			s.end = lives[i+1].born
+		}
+		switch {
+		case !l.born.IsZero() && !l.born.Before(p.Since):
+		case l.first().Before(p.Since):
+			s.begin = l.lastBefore(p.Since)
+		default:
+			s.begin = l.first()
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// sorted are the keys of a map of times, in order.
+func sorted[V any](of map[model.Time]V) []model.Time {
+	keys := make([]model.Time, 0, len(of))
+	for k := range of {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// seconds is the time that many seconds after 1970.
+func seconds(v float64) time.Time {
+	whole, part := math.Modf(v)
+	return time.Unix(int64(whole), int64(part*1e9)).UTC()
+}

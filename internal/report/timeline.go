@@ -1,0 +1,234 @@
+package report
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// glance is how far apart the times are at which the state is looked at. What lasts
+// shorter can be missed, and each beginning and end is right to that much.
+const glance = 30 * time.Second
+
+// state is how a target is at a glance, as somebody says.
+type state uint8
+
+const (
+	silent state = iota // nobody says anything, or only that he does not know
+	up
+	degraded
+	down
+)
+
+// states by the values of the label of acme_target_state.
+var states = map[model.LabelValue]state{"up": up, "degraded": degraded, "down": down}
+
+// timeline is how a target was at each glance of a time.
+type timeline struct {
+	since, until time.Time
+	locations    map[string][]state
+	rules        bool // the recording rules of alerts/ had a part in it
+}
+
+// all is the number of ticks; the last one can be shorter.
+func (t *timeline) all() int { return int((t.until.Sub(t.since) + glance - 1) / glance) }
+
+// span is the time for which a glance stands.
+func (t *timeline) span(i int) Span {
+	s := Span{Start: t.since.Add(time.Duration(i) * glance)}
+	s.End = s.Start.Add(glance)
+	if s.End.After(t.until) {
+		s.End = t.until
+	}
+	return s
+}
+
+// at is the index of the glance of a time.
+func (t *timeline) at(when time.Time) int { return int(when.Sub(t.since) / glance) }
+
+func (t *timeline) set(location string, at time.Time, s state) {
+	line := t.locations[location]
+	if line == nil {
+		line = make([]state, t.all())
+		t.locations[location] = line
+	}
+	if i := t.at(at); i >= 0 && i < len(line) {
+		line[i] = s
+	}
+}
+
+// The recording rules, as alerts/acme_exporter.rules.yml has them. Together they are a
+// state: 0 sees nothing, 1 up, 2 degraded, 3 down.
+const (
+	ruleReporting = "environment_target_location:acme_target_reporting:max"
+	ruleImpaired  = "environment_target_location:acme_target_impaired:majority"
+	ruleDown      = "environment_target_location:acme_target_down:majority"
+)
+
+// readTimeline asks how a target was. A sample that is older than 60 s does not count,
+// as in the rules: where an agent has died nothing marks its series as stale.
+func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, error) {
+	t := &timeline{since: p.Since, until: p.Until, locations: map[string][]state{}}
+	sel := "{" + of.matchers() + "}"
+	recorded := ruleReporting + sel + " + " + ruleImpaired + sel + " + " + ruleDown + sel +
+		" and time() - timestamp(" + ruleReporting + sel + ") < 60"
+	raw := "acme_target_state" + sel + " == 1 and time() - timestamp(acme_target_state" + sel + ") < 60"
+
+	said := make([]bool, t.all()) // by a rule
+	err := m.client.each(ctx, recorded, p.Since, p.Until, glance, func(matrix model.Matrix) {
+		for _, stream := range matrix {
+			for _, pair := range stream.Values {
+				at := pair.Timestamp.Time()
+				t.set(string(stream.Metric["location"]), at, state(min(max(pair.Value, 0), 3)))
+				if i := t.at(at); i >= 0 && i < len(said) {
+					said[i], t.rules = true, true
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Where the rules were not evaluated the exporters' own series tell the same.
+	first, end := slices.Index(said, false), len(said)
+	if first < 0 {
+		return t, nil
+	}
+	for said[end-1] {
+		end--
+	}
+	err = m.client.each(ctx, raw, t.span(first).Start, t.span(end-1).End, glance, func(matrix model.Matrix) {
+		t.vote(matrix, func(i int) bool { return !said[i] })
+	})
+	return t, err
+}
+
+// vote has the exporters of each location say how the target was at the ticks that
+// are wanted.
+func (t *timeline) vote(matrix model.Matrix, wanted func(i int) bool) {
+	type votes struct{ reporting, impaired, down int }
+	counted := map[string]map[model.Time]votes{}
+	for _, stream := range matrix {
+		s, location := states[stream.Metric["state"]], string(stream.Metric["location"])
+		if s == silent {
+			continue
+		}
+		if counted[location] == nil {
+			counted[location] = map[model.Time]votes{}
+		}
+		for _, pair := range stream.Values {
+			v := counted[location][pair.Timestamp]
+			v.reporting++
+			if s >= degraded {
+				v.impaired++
+			}
+			if s == down {
+				v.down++
+			}
+			counted[location][pair.Timestamp] = v
+		}
+	}
+	for location, line := range counted {
+		for at, v := range line {
+			if i := t.at(at.Time()); i >= 0 && i < t.all() && wanted(i) {
+				t.set(location, at.Time(), majority(v.reporting, v.impaired, v.down))
+			}
+		}
+	}
+}
+
+// majority is what more than half of those that report say; a tie is the better of the
+// two.
+func majority(reporting, impaired, worst int) state {
+	switch {
+	case reporting == 0:
+		return silent
+	case 2*worst > reporting:
+		return down
+	case 2*impaired > reporting:
+		return degraded
+	}
+	return up
+}
+
+// overall is what the majority of the locations says at each glance.
+func (t *timeline) overall() []state {
+	line := make([]state, t.all())
+	for i := range line {
+		var reporting, impaired, worst int
+		for _, l := range t.locations {
+			if l[i] != silent {
+				reporting++
+			}
+			if l[i] >= degraded {
+				impaired++
+			}
+			if l[i] == down {
+				worst++
+			}
+		}
+		line[i] = majority(reporting, impaired, worst)
+	}
+	return line
+}
+
+// availability adds up the ticks from first to end of a line.
+func (t *timeline) availability(line []state, first, end int) Availability {
+	var a Availability
+	for i := first; i < end; i++ {
+		d := t.span(i).Duration()
+		switch line[i] {
+		case up:
+			a.Up += d
+		case degraded:
+			a.Degraded += d
+		case down:
+			a.Down += d
+		case silent:
+			a.Unknown += d
+		}
+	}
+	return a
+}
+
+// spans are the times in which a line says s, of at least so long.
+func (t *timeline) spans(line []state, s state, least time.Duration) []Span {
+	var spans []Span
+	for run := range spansOf(len(line), func(i int) bool { return line[i] == s }) {
+		span := Span{Start: t.span(run[0]).Start, End: t.span(run[1] - 1).End}
+		if span.Duration() >= least {
+			spans = append(spans, span)
+		}
+	}
+	return spans
+}
+
+// names are the locations that said something, sorted.
+func (t *timeline) names() []string { return slices.Sorted(maps.Keys(t.locations)) }
+
+// saysAnything reports whether anybody ever said anything on a line.
+func saysAnything(line []state) bool {
+	return slices.ContainsFunc(line, func(s state) bool { return s != silent })
+}
+
+// spansOf yields the runs [first, end) of indices below n that are so.
+func spansOf(n int, so func(int) bool) func(func([2]int) bool) {
+	return func(yield func([2]int) bool) {
+		for i := 0; i < n; {
+			if !so(i) {
+				i++
+				continue
+			}
+			first := i
+			for i < n && so(i) {
+				i++
+			}
+			if !yield([2]int{first, i}) {
+				return
+			}
+		}
+	}
+}
