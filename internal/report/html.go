@@ -24,7 +24,7 @@ var pageTemplate = template.Must(template.New("report").Parse(pageHTML))
 const (
 	wideChart   = 1152
 	narrowChart = 330
-	mailChart   = 640
+	mailChart   = 520
 )
 
 // HTML writes the report as one file, which asks nobody for anything: charts are SVG

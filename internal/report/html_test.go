@@ -102,7 +102,7 @@ func TestMailOf(t *testing.T) {
 		t.Errorf("%d images are shown and %d there, want 3", n, len(mail.Images))
 	}
 	for _, image := range mail.Images {
-		if !strings.Contains(mail.HTML, `<img src="cid:`+image.ID+`" width="640" alt="`) {
+		if !strings.Contains(mail.HTML, `<img src="cid:`+image.ID+`" width="520" alt="`) {
 			t.Errorf("image %s is not shown", image.ID)
 		}
 	}

@@ -109,8 +109,8 @@ func TestLooks(t *testing.T) {
 		}
 		tab := browser.Open(parts.Look{Width: width, Height: 900, Phone: width < 500})
 		s := visit(t, tab, "mail", server.URL+"/mail")
-		if got := fmt.Sprint(s.Images); got != "[1280 1280 1280]" || len(s.Charts) > 0 {
-			t.Errorf("mail, %s: images are %s pixels wide, want three of 1280, and there are %d SVGs", tab, got, len(s.Charts))
+		if got := fmt.Sprint(s.Images); got != "[1040 1040 1040]" || len(s.Charts) > 0 {
+			t.Errorf("mail, %s: images are %s pixels wide, want three of 1040, and there are %d SVGs", tab, got, len(s.Charts))
 		}
 	}
 }

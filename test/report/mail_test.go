@@ -110,7 +110,7 @@ func TestMail(t *testing.T) {
 	for _, image := range content.Images {
 		data, ok := parts["<"+image.ID+">"]
 		picture, err := png.Decode(strings.NewReader(data))
-		if !ok || err != nil || picture.Bounds().Dx() != 1280 || !strings.Contains(html, `<img src="cid:`+image.ID+`" width="640"`) {
+		if !ok || err != nil || picture.Bounds().Dx() != 1040 || !strings.Contains(html, `<img src="cid:`+image.ID+`" width="520"`) {
 			t.Errorf("image %s: there: %v, %v", image.ID, ok, err)
 		}
 	}
