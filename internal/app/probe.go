@@ -62,7 +62,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		responders: responders,
 		book:       book,
 		issued:     newIssued(kept, common.Logger),
-		revoked:    newRevocations(kept),
+		revoked:    newRevocations(kept, common.Logger),
 		progress:   func(s probe.StepName) { fmt.Fprintf(common.Stderr, "%s …\n", s) },
 	}
 	if exec.inForce, err = exec.prepare(cfg); err != nil {

@@ -3,6 +3,8 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,25 +12,29 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
 
-// bucketRevocations has when each pair last began to revoke a certificate.
+// bucketRevocations has the last revocation of each pair.
 const bucketRevocations = "revocations"
 
-// revocations remember when each pair last began to revoke a certificate, over
-// restarts. A pair that is removed and comes back has not had its turn meanwhile.
+// revocations remember when each pair last began to revoke a certificate, and what has
+// come of it, over restarts. A pair that is removed and comes back has not had its turn
+// meanwhile. It is an observer.
 type revocations struct {
-	store *store
+	store  *store
+	logger *slog.Logger
 
-	mu    sync.Mutex               // guards the field below
-	begun map[probe.Pair]time.Time // what was read or written; zero: never
+	mu   sync.Mutex                    // guards the field below
+	last map[probe.Pair]lastRevocation // what was read or written
 }
 
-// lastRevocation is the stored form.
+// lastRevocation is what is known of a pair. It is also the stored form.
 type lastRevocation struct {
-	Begun time.Time `json:"begun"`
+	Begun time.Time `json:"begun,omitzero"` // the last one that was sampled; zero: none was
+	// Last is the last one that the CA has taken, sampled or not; nil: none.
+	Last *probe.LastRevocation `json:"last,omitempty"`
 }
 
-func newRevocations(s *store) *revocations {
-	return &revocations{store: s, begun: map[probe.Pair]time.Time{}}
+func newRevocations(s *store, logger *slog.Logger) *revocations {
+	return &revocations{store: s, logger: logger, last: map[probe.Pair]lastRevocation{}}
 }
 
 // of returns those of one pair, as a run needs them.
@@ -46,11 +52,11 @@ type pairRevocations struct {
 func (p pairRevocations) Due(every time.Duration) bool {
 	p.all.mu.Lock()
 	defer p.all.mu.Unlock()
-	last, err := p.read()
+	last, err := p.all.read(p.pair)
 	if err != nil {
 		return false
 	}
-	ago := time.Since(last)
+	ago := time.Since(last.Begun)
 	return ago < 0 || ago >= every
 }
 
@@ -58,29 +64,89 @@ func (p pairRevocations) Due(every time.Duration) bool {
 func (p pairRevocations) Begin() error {
 	p.all.mu.Lock()
 	defer p.all.mu.Unlock()
-	now := time.Now()
-	if err := p.all.store.Commit(state.Change{Bucket: bucketRevocations, Key: p.pair.String(), Value: lastRevocation{now}}); err != nil {
+	last, err := p.all.read(p.pair)
+	if err != nil {
 		return err
 	}
-	p.all.begun[p.pair] = now
-	return nil
+	last.Begun = time.Now()
+	return p.all.write(p.pair, last)
 }
 
-// read returns when the pair last began; zero: never. It needs mu.
-func (p pairRevocations) read() (time.Time, error) {
-	if last, ok := p.all.begun[p.pair]; ok {
+// Last returns the pair's last revocation that the CA has taken; nil: none is known.
+func (r *revocations) Last(p probe.Pair) *probe.LastRevocation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, err := r.read(p)
+	if err != nil {
+		return nil
+	}
+	return last.Last
+}
+
+// Observe implements runner.Observer.
+func (r *revocations) Observe(res *probe.Result) {
+	v := res.Revocation
+	if v == nil || v.At.IsZero() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, err := r.read(res.Pair)
+	if err != nil {
+		return
+	}
+	switch {
+	case res.FollowUp == probe.FollowUpRevoke && res.Verdict.Success():
+		last.Last = &probe.LastRevocation{Serial: v.Serial, Reason: v.Reason, At: v.At}
+		for _, f := range res.FollowUps {
+			last.Last.Watched = append(last.Last.Watched, probe.WatchedRevocation{Via: f.Revocation.Via})
+		}
+	case res.FollowUp == probe.FollowUpWatchRevocation && last.Last != nil && last.Last.Serial == v.Serial && (v.GivenUp || !v.Shown.IsZero()):
+		seen := *last.Last // others may be reading it
+		seen.Watched = slices.Clone(seen.Watched)
+		for i := range seen.Watched {
+			if w := &seen.Watched[i]; w.Via == v.Via {
+				w.Shown, w.GivenUp = v.Shown, res.Verdict.Reason
+			}
+		}
+		last.Last = &seen
+	default:
+		return
+	}
+	if err := r.write(res.Pair, last); err != nil {
+		r.logger.Error("What came of a revocation is not stored", "target", res.Target, "module", res.Module, "err", err)
+	}
+}
+
+// Restore implements runner.Observer.
+func (r *revocations) Restore(*probe.Result) {}
+
+// Schedule implements runner.Observer.
+func (r *revocations) Schedule(probe.Pair, time.Time, bool) {}
+
+// read returns what is known of the pair. It needs mu.
+func (r *revocations) read(p probe.Pair) (last lastRevocation, err error) {
+	if last, ok := r.last[p]; ok {
 		return last, nil
 	}
-	data, err := p.all.store.Get(bucketRevocations, p.pair.String())
+	data, err := r.store.Get(bucketRevocations, p.String())
 	if err != nil {
-		return time.Time{}, err
+		return last, err
 	}
-	var last lastRevocation
 	if data != nil {
 		if err := json.Unmarshal(data, &last); err != nil {
-			return time.Time{}, fmt.Errorf("the last revocation of %s cannot be read: %w", p.pair, err)
+			return lastRevocation{}, fmt.Errorf("the last revocation of %s cannot be read: %w", p, err)
 		}
 	}
-	p.all.begun[p.pair] = last.Begun
-	return last.Begun, nil
+	r.last[p] = last
+	return last, nil
+}
+
+// write stores what is known of the pair, and then knows it. It needs mu.
+func (r *revocations) write(p probe.Pair, last lastRevocation) error {
+	err := r.store.Commit(state.Change{Bucket: bucketRevocations, Key: p.String(), Value: last})
+	if err == nil {
+		r.last[p] = last
+	}
+	return err
 }

@@ -113,7 +113,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		responders: responders,
 		executor: &executor{
 			accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept),
-			issued: newIssued(kept, common.Logger), revoked: newRevocations(kept),
+			issued: newIssued(kept, common.Logger), revoked: newRevocations(kept, common.Logger),
 		},
 		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}
@@ -139,7 +139,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Controls:    e.executor.askControls,
 		Store:       e.store,
 		Incidents:   e.incidents.judge,
-		Observers:   []runner.Observer{e.incidents, m, e.counts, e.directory, logObserver{common.Logger}},
+		Observers:   []runner.Observer{e.incidents, m, e.counts, e.directory, e.executor.revoked, logObserver{common.Logger}},
 		GracePeriod: o.GracePeriod,
 	})
 	handler := web.New(web.Options{
@@ -159,6 +159,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		Version:       versionOrDevel(),
 
 		DirectoryChange: e.directory.last,
+		LastRevocation:  e.executor.revoked.Last,
 	})
 	return e.run(ctx, handler, o)
 }

@@ -104,7 +104,11 @@ func perspectives(p *probe.Perspectives) string {
 
 // followUp is the kind of f, and of which names it is to withdraw records.
 func followUp(f *probe.FollowUp) string {
-	if v := f.Revocation; v != nil && v.Serial != "" {
+	switch v := f.Revocation; {
+	case v == nil || v.Serial == "":
+	case v.Via != "":
+		return fmt.Sprintf("%s: serial %s, by %s", f.Kind, v.Serial, v.Via)
+	default:
 		return fmt.Sprintf("%s: serial %s, reason %s", f.Kind, v.Serial, v.Reason)
 	}
 	if len(f.Records) == 0 {
@@ -128,6 +132,17 @@ func revocation(v *probe.Revocation) string {
 	s := fmt.Sprintf("serial %s, reason %s", v.Serial, v.Reason)
 	if !v.At.IsZero() {
 		s += ", revoked at " + v.At.UTC().Format(time.RFC3339)
+	}
+	switch {
+	case v.Via == "":
+	case v.Propagation != nil:
+		s += fmt.Sprintf(", shows by %s after %s", v.Via, v.Propagation.Round(time.Second))
+	case !v.Shown.IsZero():
+		s += fmt.Sprintf(", shows by %s; nobody has looked for a while before", v.Via)
+	case v.GivenUp:
+		s += fmt.Sprintf(", does not show by %s, and is given up", v.Via)
+	default:
+		s += fmt.Sprintf(", does not show by %s yet", v.Via)
 	}
 	return s
 }

@@ -63,9 +63,45 @@ func (s *server) runs(w http.ResponseWriter, r *http.Request) {
 		frame
 		Pair         probe.Pair
 		Durations    durationsView
+		Revocation   *revocationView
 		Rows, Before []runRow
-	}{s.frame(pair.String()+" · acme_exporter", ""), pair, newDurations(history), newRunRows(last, now), newRunRows(before, now)})
+	}{s.frame(pair.String()+" · acme_exporter", ""), pair, newDurations(history), s.lastRevocation(pair, now), newRunRows(last, now), newRunRows(before, now)})
 }
+
+// revocationView is what has come of the last certificate that was revoked.
+type revocationView struct {
+	Serial string
+	Reason probe.RevocationReason
+	At     template.HTML
+	Shows  []string // or does not, in each way
+}
+
+// lastRevocation returns what has come of the pair's last revocation; nil: there is
+// none.
+func (s *server) lastRevocation(p probe.Pair, now time.Time) *revocationView {
+	if s.LastRevocation == nil {
+		return nil
+	}
+	last := s.LastRevocation(p)
+	if last == nil {
+		return nil
+	}
+	v := &revocationView{Serial: last.Serial, Reason: last.Reason, At: timeElement(last.At)}
+	for _, w := range last.Watched {
+		switch {
+		case w.GivenUp != "":
+			v.Shows = append(v.Shows, fmt.Sprintf("%s did not show it, and is not watched any more (%s)", viaNames[w.Via], w.GivenUp))
+		case w.Shown.IsZero():
+			v.Shows = append(v.Shows, fmt.Sprintf("%s does not show it yet, after %s", viaNames[w.Via], lasted(now.Sub(last.At))))
+		default:
+			v.Shows = append(v.Shows, fmt.Sprintf("%s showed it after %s", viaNames[w.Via], lasted(w.Shown.Sub(last.At))))
+		}
+	}
+	return v
+}
+
+// viaNames are who shows a revocation.
+var viaNames = map[probe.RevocationVia]string{probe.ViaCRL: "The revocation list", probe.ViaOCSP: "OCSP"}
 
 // result returns a run that is kept, for itself or as evidence of an incident, and how
 // much of it was left out.

@@ -75,6 +75,9 @@ type Options struct {
 	// DirectoryChange returns the last change of a target's directory; nil: none is
 	// known, or nobody knows of any.
 	DirectoryChange func(target string) *probe.DirectoryChange
+	// LastRevocation returns a pair's last revocation; nil: none is known, or nobody
+	// knows of any.
+	LastRevocation func(p probe.Pair) *probe.LastRevocation
 	// TimeoutOffset is taken off a scrape's timeout, so that the answer is there
 	// before the scraper gives up.
 	TimeoutOffset time.Duration

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -126,7 +128,8 @@ func (s *signer) chain() (chain []*core.Certificate) {
 	return chain
 }
 
-// passRevocation lets Pebble revoke, and what it has revoked is revoked.
+// passRevocation lets Pebble revoke, and what it has revoked is revoked, but for the
+// defects.
 func (s *signer) passRevocation(w http.ResponseWriter, r *http.Request, next http.Handler, store *db.MemoryStore) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -134,8 +137,21 @@ func (s *signer) passRevocation(w http.ResponseWriter, r *http.Request, next htt
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	next.ServeHTTP(w, r)
-	s.takeRevocation(body, store)
+	switch {
+	case s.defects.has(revokeError):
+		problem{errorPrefix + "serverInternal", "Error revoking", http.StatusInternalServerError}.write(w, http.StatusInternalServerError)
+		return
+	case s.defects.has(revokeAlready):
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header()) // the nonce, above all
+		problem{errorPrefix + "alreadyRevoked", "Certificate already revoked", http.StatusBadRequest}.write(w, http.StatusBadRequest)
+	default:
+		next.ServeHTTP(w, r)
+	}
+	if !s.defects.has(revokeLost) {
+		s.takeRevocation(body, store)
+	}
 }
 
 // takeRevocation revokes what a request has had Pebble revoke, if it has: the

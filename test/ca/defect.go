@@ -63,6 +63,10 @@ const (
 	ocspNoGet       = "ocsp-no-get"
 	ocspNoPost      = "ocsp-no-post"
 
+	revokeError   = "revoke-error"
+	revokeAlready = "revoke-already"
+	revokeLost    = "revoke-lost"
+
 	aiaPEM         = "aia-pem"
 	aiaSubject     = "aia-subject"
 	aiaContentType = "aia-content-type"
@@ -128,6 +132,10 @@ var defectTexts = map[string]string{
 	ocspContentType: "it comes as text/plain",
 	ocspNoGet:       "405 to GET",
 	ocspNoPost:      "405 to POST",
+
+	revokeError:   "500 to who wants to revoke, and nothing is",
+	revokeAlready: "who revokes is told that it was done before",
+	revokeLost:    "what is revoked is never published",
 
 	aiaPEM:         "the issuer comes as PEM",
 	aiaSubject:     "it is another CA",

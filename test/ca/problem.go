@@ -13,7 +13,10 @@ import (
 	"time"
 )
 
-const rateLimited = "urn:ietf:params:acme:error:rateLimited"
+// errorPrefix is what the types of ACME's problems begin with (RFC 8555 §6.7).
+const errorPrefix = "urn:ietf:params:acme:error:"
+
+const rateLimited = errorPrefix + "rateLimited"
 
 // problem is a problem document, its members in the order in which Let's
 // Encrypt writes them.

@@ -245,6 +245,18 @@ func (m Metrics) Sum(family string, labels ...string) float64 {
 	return sum
 }
 
+// Observed adds up the histograms of a family whose labels include these: how many
+// observations there were, and their sum.
+func (m Metrics) Observed(family string, labels ...string) (count uint64, sum float64) {
+	for _, metric := range m[family].GetMetric() {
+		if matches(metric, labels) {
+			count += metric.GetHistogram().GetSampleCount()
+			sum += metric.GetHistogram().GetSampleSum()
+		}
+	}
+	return count, sum
+}
+
 // Has reports whether there is a series of the family whose labels include these.
 func (m Metrics) Has(family string, labels ...string) bool {
 	return slices.ContainsFunc(m[family].GetMetric(), func(metric *dto.Metric) bool { return matches(metric, labels) })
