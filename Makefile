@@ -112,7 +112,7 @@ dashboards: $(DASHBOARDS_SDK) ## the Grafana dashboards of dashboards/, from too
 .PHONY: image
 image: image-context ## the container image, with docker, podman or buildah
 	@for builder in docker podman buildah; do \
-		if command -v $$builder >/dev/null; then exec $$builder build -t acme_exporter:$(VERSION) .; fi; \
+		if command -v $$builder >/dev/null; then exec $$builder build -t acme_exporter:$(VERSION) -t acme_exporter:latest .; fi; \
 	done; echo 'make image: none of docker, podman and buildah is installed' >&2; exit 1
 
 .PHONY: image-context
