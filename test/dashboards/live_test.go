@@ -17,7 +17,7 @@ import (
 // native, or both kinds of histograms. The last one has no location, as a single
 // exporter may.
 const scraping = `
-global: {scrape_interval: 4s, scrape_timeout: 4s}
+global: {scrape_interval: 3s, scrape_timeout: 3s}
 scrape_configs:
   - job_name: classic
     static_configs: [{targets: [%[1]q], labels: {location: fra}}]
@@ -36,6 +36,7 @@ const schedule = `      directory: 1s
       crl: 2s
       ocsp: 2s
       renewal_info: 2s
+      issue_revoked: 0s
 `
 
 var jobs = []string{"classic", "native", "both"}
@@ -86,12 +87,14 @@ func watched(t *testing.T) *parts.Prometheus {
 	t.Helper()
 	files, flags := parts.Signing(t)
 	ports := parts.NewPorts(t)
-	pebble := parts.StartPebble(t, ports, append(flags, "-smooth")...)
+	// A revocation shows at the responder, and not on the list.
+	pebble := parts.StartPebble(t, ports, append(flags, "-smooth", "-crl-delay=1h")...)
 	exporter := parts.NewExporter(t, ports, pebble.CA)
 	exporter.Reconfigure("\ntargets:\n", "\nlog_list_file: "+files.LogList+"\ntargets:\n")
 	exporter.Reconfigure("rate_limits: none\n", "rate_limits: {new_orders: {count: 100000, period: 1h}}\n    issuer_roots: "+files.Root+"\n")
 	exporter.Reconfigure("      directory: 0s\n", schedule)
 	exporter.Reconfigure("timeout: 60s, issue: {challenge: http-01}", "timeout: 60s, issue: {challenge: http-01, lint: true}")
+	exporter.Reconfigure("modules:\n", "modules:\n  issue_revoked: {prober: issue, issue: {challenge: http-01, revoke: {every: 1h}}}\n")
 	exporter.Serve()
 
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
@@ -105,7 +108,7 @@ func watched(t *testing.T) *parts.Prometheus {
 	})
 	// What is born with its first event grows with the second.
 	for run := range 2 {
-		for _, module := range []string{"issue_http", "validate", "crl", "ocsp", "renewal_info"} {
+		for _, module := range []string{"issue_http", "issue_revoked", "validate", "crl", "ocsp", "renewal_info"} {
 			if r := exporter.RunNow(module); !r.Verdict.Success() {
 				t.Fatalf("%s: %+v", module, r.Verdict)
 			}
@@ -114,6 +117,10 @@ func watched(t *testing.T) *parts.Prometheus {
 			return len(prometheus.Query(fmt.Sprintf(`acme_probes_total{module="validate", outcome="success"} > %d`, run))) == len(jobs)
 		})
 	}
+	parts.Until(t, "a revocation shows at the responder, and not on the list", func() bool {
+		return len(prometheus.Query(`acme_revocation_oldest_pending_timestamp_seconds{via="crl"}`)) == len(jobs) &&
+			len(prometheus.Query(`histogram_count(acme_revocation_propagation_seconds{via="ocsp"}) == 1`)) == len(jobs)-1
+	})
 	pebble.Outage("va-down")
 	parts.Until(t, "there is an incident", func() bool {
 		exporter.RunNow("validate")

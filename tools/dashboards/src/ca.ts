@@ -1,13 +1,31 @@
 // CA: what one CA does for us, call by call and step by step.
 import { Board, labelValues } from './board';
 import { atLeast, badIfYes, bars, goodIfYes, graph, heatmap, stat, steps, table, timeline } from './panels';
-import { buckets, connection, events, firstRequest, ofPair, ofTarget, quantile, request, spread, step, window } from './promql';
+import {
+  buckets,
+  connection,
+  countSoFar,
+  events,
+  firstRequest,
+  ofPair,
+  ofTarget,
+  quantile,
+  quantileSoFar,
+  request,
+  revocation,
+  spread,
+  step,
+  window,
+} from './promql';
 
 const calls = 'call=~"$call"';
 const stepsOf = 'step=~"$step"';
 const interval = '5m';
 const slow = steps([2.5, 'orange'], [10, 'red']);
 const slower = steps([20, 'orange'], [45, 'red']);
+
+/** An hour is usual, and six raise an alert. */
+const late = steps([2 * 3600, 'orange'], [6 * 3600, 'red']);
 
 /** The seconds until, or since, what a series says. */
 const until = (series: string, by: string) => `min by (${by}) (${series}) - time()`;
@@ -377,6 +395,36 @@ export const ca: Board = {
           { title: 'Number', expr: `min by (${pairAt}) (${ofPair('acme_crl_number')})`, unit: 'none' },
           { title: 'Entries', expr: `max by (${pairAt}) (${ofPair('acme_crl_entries')})` },
           { title: 'Size', expr: `max by (${pairAt}) (${ofPair('acme_crl_size_bytes')})`, unit: 'bytes' },
+        ),
+        table(
+          {
+            title: 'From a revocation until it shows',
+            description:
+              'How long it took until all lists (crl) or responders (ocsp) said that a certificate of ours was revoked, since each exporter started. Only modules that have certificates revoked.',
+            unit: 'short',
+            width: 12,
+          },
+          { title: 'Target', label: 'target' },
+          { title: 'Module', label: 'module' },
+          { title: 'Location', label: 'location' },
+          { title: 'Via', label: 'via' },
+          { title: 'Revocations', expr: countSoFar(revocation, `${pairAt}, via`), decimals: 0 },
+          { title: 'Median', expr: quantileSoFar(0.5, revocation, `${pairAt}, via`), unit: 's', thresholds: late },
+          { title: 'p95', expr: quantileSoFar(0.95, revocation, `${pairAt}, via`), unit: 's', thresholds: late },
+        ),
+        graph(
+          {
+            title: 'Revocations that do not show yet',
+            description: 'How long ago the oldest of them was made. After 24 h it is given up, as a failure.',
+            unit: 's',
+            thresholds: late,
+            min: 0,
+            width: 12,
+          },
+          {
+            expr: `time() - min by (target, module, via) (${ofPair('acme_revocation_oldest_pending_timestamp_seconds')})`,
+            legend: '{{target}} {{module}} {{via}}',
+          },
         ),
         graph(
           {

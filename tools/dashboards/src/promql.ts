@@ -73,6 +73,12 @@ export const spread: Histogram = {
   bounds: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
 };
 
+export const revocation: Histogram = {
+  metric: 'acme_revocation_propagation_seconds',
+  of: ofPair,
+  bounds: [60, 300, 900, 1800, 3600, 7200, 21600, 86400],
+};
+
 /**
  * A quantile from native histograms, and where a location has none from classic
  * ones. That is decided for each location, so `by` must have it: one location
@@ -84,6 +90,23 @@ export function quantile(q: number, h: Histogram, by: string, more = '', over = 
   or
   histogram_quantile(${q}, sum by (${by}, le) (rate(${h.of(h.metric + '_bucket', more)}${over})))
 ) >= 0`;
+}
+
+/**
+ * The same of all that was observed since the exporter started: for what happens
+ * once a day, and whose first event no rate sees.
+ */
+export function quantileSoFar(q: number, h: Histogram, by: string): string {
+  return `histogram_quantile(${q}, sum by (${by}) (${h.of(h.metric)}))
+or
+histogram_quantile(${q}, sum by (${by}, le) (${h.of(h.metric + '_bucket')}))`;
+}
+
+/** How much was observed since the exporter started. */
+export function countSoFar(h: Histogram, by: string): string {
+  return `histogram_count(sum by (${by}) (${h.of(h.metric)}))
+or
+sum by (${by}) (${h.of(h.metric + '_count')})`;
 }
 
 /**
