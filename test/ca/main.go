@@ -28,6 +28,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/db"
 
 	"github.com/acme-exporter/acme_exporter/examples/demo/ca"
+	"github.com/acme-exporter/acme_exporter/test/fault"
 )
 
 func main() {
@@ -76,7 +77,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), renewals: new(renewals), log: log, root: root, issuer: issuer}
+	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), faults: &fault.Injector{Nonce: noncePath}, renewals: new(renewals), log: log, root: root, issuer: issuer}
 	err := p.sign(signing)
 	if err == nil {
 		err = run(ctx, stop, o, p)
@@ -102,6 +103,7 @@ type parts struct {
 	gate     *gate
 	limiter  *limiter
 	edge     *edge
+	faults   *fault.Injector
 	renewals *renewals
 	signer   *signer // nil: Pebble signs
 	log      http.Handler
@@ -131,7 +133,7 @@ func (p parts) within(next http.Handler, store *db.MemoryStore) http.Handler {
 
 // run serves the CA until ctx ends; stop ends it.
 func run(ctx context.Context, stop func(), o ca.Options, p parts) (err error) {
-	o.Wrap = func(next http.Handler) http.Handler { return p.gate.wrap(p.edge.wrap(withDelay(next))) }
+	o.Wrap = func(next http.Handler) http.Handler { return p.faults.Wrap(p.gate.wrap(p.edge.wrap(withDelay(next)))) }
 	var settling sync.WaitGroup
 	defer settling.Wait()
 	defer stop()
@@ -174,6 +176,7 @@ func run(ctx context.Context, stop func(), o ca.Options, p parts) (err error) {
 	mux.HandleFunc("GET /requests", p.gate.list)
 	mux.HandleFunc("GET /limits", p.limiter.show(p.edge))
 	mux.HandleFunc("POST /unpause", p.limiter.unpause)
+	mux.Handle("POST /faults", p.faults)
 	mux.HandleFunc("POST /renewal-info", p.renewals.set)
 	mux.Handle("GET /log", p.log)
 	if p.signer != nil {

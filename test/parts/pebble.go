@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/acme-exporter/acme_exporter/examples/demo/process"
+	"github.com/acme-exporter/acme_exporter/test/fault"
 )
 
 // CA is a running CA, as acme_exporter is told of it.
@@ -108,6 +109,16 @@ func (p *Pebble) Log() string {
 func (p *Pebble) Outage(mode string) {
 	p.tb.Helper()
 	p.namespace.Do(p.tb, "POST", p.control+"/outage?mode="+mode)
+}
+
+// Faults puts these in force, and no others.
+func (p *Pebble) Faults(list ...fault.Fault) {
+	p.tb.Helper()
+	text, err := json.Marshal(list)
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	p.namespace.Do(p.tb, "POST", p.control+"/faults?"+url.Values{"list": {string(text)}}.Encode())
 }
 
 func (p *Pebble) decode(path string, v any) {
