@@ -3,10 +3,30 @@ package prober
 import (
 	"context"
 	"crypto/x509"
+	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/revocation"
 )
+
+// Lists remembers the newest revocation list that each URL has had for the run's
+// target.
+type Lists interface {
+	// Latest returns it; nil: none is known.
+	Latest(url string) *probe.LatestCRL
+	// Keep remembers another one instead.
+	Keep(url string, c probe.LatestCRL)
+}
+
+// order compares the list with those before it.
+func (r *run) order(url string, f *probe.CRL) {
+	if r.Lists == nil {
+		return
+	}
+	if latest := revocation.Order(f, r.Lists.Latest(url), time.Now()); latest != nil {
+		r.Lists.Keep(url, *latest)
+	}
+}
 
 // probeCRL looks at certificate revocation lists (RFC 5280 §5).
 func probeCRL(ctx context.Context, r *run) error {
@@ -28,6 +48,7 @@ func probeCRL(ctx context.Context, r *run) error {
 		if err != nil {
 			return err
 		}
+		r.order(urls[i], &facts)
 		r.facts.CRLs = append(r.facts.CRLs, facts)
 		return r.flawed(objectCRL, facts.URL, facts.Flaws)
 	})

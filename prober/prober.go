@@ -32,6 +32,7 @@ type Request struct {
 	Issued     Issued  // what the target has issued; nil: nobody remembers
 	// Revocations say when a certificate's turn is to be revoked; nil: none's ever is.
 	Revocations Revocations
+	Lists       Lists // what revocation lists there were before; nil: nobody remembers
 	// Lookup asks the world for what validators have to find, after they have not;
 	// nil: nobody is asked.
 	Lookup func(ctx context.Context, c probe.Challenge) []probe.Lookup

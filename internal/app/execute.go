@@ -32,6 +32,7 @@ type executor struct {
 	book       *budget.Book         // of what the CAs limit
 	issued     *lastIssued          // nil: nobody remembers
 	revoked    *revocations         // when certificates were; nil: none ever is
+	lists      *latestLists         // nil: nobody remembers
 	directory  *directories         // nil: nobody compares
 	progress   func(probe.StepName) // told of the steps of runs, not of follow-ups; nil: nobody watches
 
@@ -177,6 +178,14 @@ func (e *executor) revocationsOf(p probe.Pair) prober.Revocations {
 	return e.revoked.of(p)
 }
 
+// listsOf is what is remembered of the target's revocation lists.
+func (e *executor) listsOf(pair config.Pair) prober.Lists {
+	if e.lists == nil {
+		return nil
+	}
+	return e.lists.of(pair.Pair.Target)
+}
+
 // lookup asks the world for what a target's validators have to find; nil: nobody
 // of those that we may ask sees it.
 func (f *inForce) lookup(t *config.Target) func(context.Context, probe.Challenge) []probe.Lookup {
@@ -224,6 +233,7 @@ func (e *executor) execute(ctx context.Context, job runner.Job) probe.Facts {
 		Budget:     e.book.Purse(job.Pair, job.Trigger == probe.TriggerConfirm),
 		Lookup:     f.lookup(job.Pair.Target),
 		Issued:     e.issuedBy(job.Pair),
+		Lists:      e.listsOf(job.Pair),
 		Responders: f.config.Responders,
 		Records:    f.records,
 		Logs:       f.logs,

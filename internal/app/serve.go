@@ -113,7 +113,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		responders: responders,
 		executor: &executor{
 			accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept),
-			issued: newIssued(kept, common.Logger), revoked: newRevocations(kept, common.Logger),
+			issued: newIssued(kept, common.Logger), lists: newLists(kept, common.Logger), revoked: newRevocations(kept, common.Logger),
 		},
 		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
 	}
@@ -266,7 +266,7 @@ func (e *exporter) restore() error {
 	if e.store.damaged() != nil {
 		return nil
 	}
-	return errors.Join(e.incidents.Tracker.Restore(), e.counts.restore(), e.directory.restore(), e.runner.Restore())
+	return errors.Join(e.incidents.Tracker.Restore(), e.counts.restore(), e.directory.restore(), e.executor.lists.restore(), e.runner.Restore())
 }
 
 // ledgerProblem says why nothing that is limited is allowed; nil: it is.

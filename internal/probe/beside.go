@@ -16,6 +16,7 @@ const (
 	FlawCRLStale       FlawKind = "crl_stale"        // now is not between thisUpdate and nextUpdate
 	FlawCRLNumber      FlawKind = "crl_number"       // none
 	FlawCRLIDP         FlawKind = "crl_idp"          // for another URL, or for other certificates
+	FlawCRLRollback    FlawKind = "crl_rollback"     // older than one that was there before, in its number or its thisUpdate
 
 	// Of an OCSP answer (RFC 6960).
 	FlawOCSPUnreadable  FlawKind = "ocsp_unreadable"
@@ -43,7 +44,7 @@ const (
 // Flaws lists every flaw. One that makes the others meaningless comes before them.
 func Flaws() []FlawKind {
 	return []FlawKind{
-		FlawCRLUnreadable, FlawCRLContentType, FlawCRLIssuer, FlawCRLSignature, FlawCRLStale, FlawCRLNumber, FlawCRLIDP,
+		FlawCRLUnreadable, FlawCRLContentType, FlawCRLIssuer, FlawCRLSignature, FlawCRLStale, FlawCRLNumber, FlawCRLIDP, FlawCRLRollback,
 		FlawOCSPUnreadable, FlawOCSPContentType, FlawOCSPStatus, FlawOCSPCertificate, FlawOCSPSignature, FlawOCSPStale,
 		FlawAIAUnreadable, FlawAIAContentType, FlawAIASubject, FlawAIASignature,
 		FlawRevocationMissing, FlawSiteValid, FlawSiteExpired, FlawSiteRevoked,
@@ -67,7 +68,19 @@ type CRL struct {
 	Entries    int       `json:"entries"`
 	Bytes      int64     `json:"bytes"`
 	Sharded    bool      `json:"sharded,omitempty"` // it says for which URLs it is
-	Flaws      []Flaw    `json:"flaws,omitempty"`
+	// Older says that its URL has had a newer one before, less than an hour ago: caches
+	// have both for a while.
+	Older bool   `json:"older,omitempty"`
+	Flaws []Flaw `json:"flaws,omitempty"`
+}
+
+// LatestCRL is the newest list that a URL has had.
+type LatestCRL struct {
+	Issuer     string    `json:"issuer"`
+	Number     string    `json:"number,omitempty"` // decimal; empty: it had none
+	ThisUpdate time.Time `json:"this_update"`
+	NextUpdate time.Time `json:"next_update"` // never zero: until when it is remembered
+	SeenAt     time.Time `json:"seen_at"`     // for the first time
 }
 
 // OCSPStatus is what an answer says of a certificate.

@@ -94,6 +94,7 @@ const (
 	CRLStale          probe.Reason = "crl_stale"
 	CRLNumber         probe.Reason = "crl_number"
 	CRLIDP            probe.Reason = "crl_idp"
+	CRLRollback       probe.Reason = "crl_rollback"
 	OCSPUnreadable    probe.Reason = "ocsp_unreadable"
 	OCSPContentType   probe.Reason = "ocsp_content_type"
 	OCSPStatus        probe.Reason = "ocsp_status"

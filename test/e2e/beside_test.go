@@ -59,6 +59,7 @@ func TestBesideTheAPI(t *testing.T) {
 		{"crl-expired", "crl", "crl_stale"},
 		{"crl-future", "crl", "crl_stale"},
 		{"crl-other-idp", "crl", "crl_idp"},
+		{"crl-number", "crl", "crl_rollback"},
 		{"crl-no-idp", "shards", "crl_idp"},
 		{"crl-content-type", "crl", "crl_content_type"},
 		{"crl-pem", "crl", "crl_unreadable"},
