@@ -38,10 +38,20 @@ const problemAlreadyRevoked = "alreadyRevoked"
 // objectRevocation is the revocation that a failure is about.
 const objectRevocation = "revocation"
 
-// revokes reports whether it is the turn of this run's certificate to be revoked.
+// revokes reports whether it is the turn of this run's certificate to be revoked. It
+// never is that of a target's first one: those who look at what was issued need
+// another one to look at.
 func (r *run) revokes() bool {
 	m := r.Pair.Module.Issue.Revoke
-	return m != nil && r.Revocations != nil && r.Revocations.Due(time.Duration(m.Every))
+	if m == nil || r.Revocations == nil {
+		return false
+	}
+	if r.Issued != nil {
+		if last, err := r.Issued.Last(); err != nil || len(last) == 0 {
+			return false
+		}
+	}
+	return r.Revocations.Due(time.Duration(m.Every))
 }
 
 // sampleRevocation leaves it to a follow-up to revoke the certificate, leaf first.

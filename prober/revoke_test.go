@@ -44,12 +44,15 @@ func (k *keeping) Keep(chain []*x509.Certificate) { k.kept = chain }
 
 func (k *keeping) Last() ([]*x509.Certificate, error) { return k.kept, nil }
 
+// before is what was issued before.
+var before = []*x509.Certificate{{}}
+
 // revoking is the request of a run whose certificates are to be revoked.
 func (b *bench) revoking(reason probe.RevocationReason) (Request, *sampling, *keeping) {
 	b.t.Helper()
 	req := b.request(probe.ProberIssue)
 	req.Pair.Module.Issue.Revoke = &config.Revoke{Reason: reason, Every: model.Duration(12 * time.Hour)}
-	s, k := &sampling{events: b.events}, &keeping{}
+	s, k := &sampling{events: b.events}, &keeping{before}
 	req.Revocations, req.Issued = s, k
 	return req, s, k
 }
@@ -77,7 +80,7 @@ func TestSampleRevocation(t *testing.T) {
 	if s.every != 12*time.Hour {
 		t.Errorf("asked whether one is due every %s", s.every)
 	}
-	if k.kept != nil {
+	if k.kept[0] != before[0] {
 		t.Error("what is to be revoked is kept for those who look at certificates")
 	}
 	f := facts.FollowUps[1]
@@ -92,7 +95,7 @@ func TestSampleRevocation(t *testing.T) {
 	req.HTTP = b.request(probe.ProberIssue).HTTP
 	facts = runFor(t, 5*time.Second, req)
 	wantSuccess(t, facts)
-	if len(facts.FollowUps) != 1 || k.kept == nil {
+	if len(facts.FollowUps) != 1 || k.kept[0] == before[0] {
 		t.Errorf("follow-ups %v, kept %v", facts.FollowUps, k.kept)
 	}
 }
@@ -106,7 +109,7 @@ func TestNoRevocation(t *testing.T) {
 		req, s, k := b.revoking(probe.ReasonUnspecified)
 		facts := runFor(t, 5*time.Second, req)
 		wantFailure(t, facts, probe.StepCertificate, probe.FailureCertificate, "certificate", "")
-		if s.begun || len(facts.FollowUps) != 1 || k.kept == nil {
+		if s.begun || len(facts.FollowUps) != 1 || k.kept[0] == before[0] {
 			t.Errorf("begun %v, follow-ups %v, kept %v", s.begun, facts.FollowUps, k.kept)
 		}
 	})
@@ -120,13 +123,23 @@ func TestNoRevocation(t *testing.T) {
 			t.Errorf("follow-ups %v", facts.FollowUps)
 		}
 	})
+	t.Run("the first one", func(t *testing.T) {
+		b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+		req, s, k := b.revoking(probe.ReasonUnspecified)
+		k.kept = nil
+		facts := runFor(t, 5*time.Second, req)
+		wantSuccess(t, facts)
+		if s.begun || len(facts.FollowUps) != 1 || k.kept == nil {
+			t.Errorf("begun %v, follow-ups %v, kept %v", s.begun, facts.FollowUps, k.kept)
+		}
+	})
 	t.Run("never", func(t *testing.T) {
 		b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 		req, s, k := b.revoking(probe.ReasonUnspecified)
 		req.Pair.Module.Issue.Revoke = nil
 		facts := runFor(t, 5*time.Second, req)
 		wantSuccess(t, facts)
-		if s.begun || len(facts.FollowUps) != 1 || k.kept == nil {
+		if s.begun || len(facts.FollowUps) != 1 || k.kept[0] == before[0] {
 			t.Errorf("begun %v, follow-ups %v, kept %v", s.begun, facts.FollowUps, k.kept)
 		}
 	})
@@ -134,13 +147,13 @@ func TestNoRevocation(t *testing.T) {
 
 func TestRevoke(t *testing.T) {
 	b, f := revocable(t)
-	before := time.Now()
+	begun := time.Now()
 	facts := b.follow(f)
 	wantSuccess(t, facts)
 	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "revoke-cert"})
 	wantList(t, "steps", steps(facts), []string{"directory", "nonce", "revocation"})
 	v := facts.Revocation
-	if v == nil || v.Serial != f.Revocation.Serial || v.Reason != probe.ReasonSuperseded || v.At.Before(before) || v.Chain != nil {
+	if v == nil || v.Serial != f.Revocation.Serial || v.Reason != probe.ReasonSuperseded || v.At.Before(begun) || v.Chain != nil {
 		t.Errorf("revocation %+v", v)
 	}
 	requests := b.ca.Requests()

@@ -69,7 +69,7 @@ func Probe(ctx context.Context, common Common, o ProbeOptions) (err error) {
 		return err
 	}
 	options := runner.Options{
-		Logger: common.Logger, Execute: exec.execute, Controls: exec.askControls, Observers: []runner.Observer{&follow}, GracePeriod: cleanUpTime,
+		Logger: common.Logger, Execute: exec.execute, Controls: exec.askControls, Observers: []runner.Observer{&follow, exec.revoked}, GracePeriod: cleanUpTime,
 		Store: kept, NoResults: true,
 	}
 	if pair.Module.Solves() {

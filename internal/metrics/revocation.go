@@ -26,10 +26,10 @@ const namePending = "acme_revocation_oldest_pending_timestamp_seconds"
 func declareRevocations(d *declarer) revocationFamilies {
 	return revocationFamilies{
 		propagation: d.histogram(ofPair, "acme_revocation_propagation_seconds", revocationBounds,
-			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke`. Once for each revocation, restarts included; not where nobody could look for a while before.",
+			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could look for a while before.",
 			"via"),
 		pending: d.scraped(ofPair, "gauge", namePending,
-			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and from 24 h on, when it is given up. Only where the module has `revoke`.",
+			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and from 24 h on, when it is given up. Only where the module has `revoke` or `expect`.",
 			"via"),
 	}
 }

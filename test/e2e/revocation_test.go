@@ -116,6 +116,10 @@ func TestRevocationDefects(t *testing.T) {
 	exporter := parts.NewExporter(t, ports, pebble.CA)
 	revoking(exporter, "issue_http", "issue_dns", "issue_alpn")
 	exporter.Serve()
+	// A target's first certificate is none that is revoked.
+	if r := exporter.RunNow("issue_http"); !r.Verdict.Success() || len(r.FollowUps) != 1 {
+		t.Errorf("the first one: %+v, to follow up %v", r.Verdict, r.FollowUps)
+	}
 
 	pebble.Defects("revoke-error")
 	issue := func(module string) {
@@ -169,8 +173,10 @@ func TestRevocationAtStepCA(t *testing.T) {
 	exporter := parts.NewExporter(t, ports, *ca.CA)
 	revoking(exporter, "issue_http")
 	exporter.Serve()
-	if r := exporter.RunNow("issue_http"); !r.Verdict.Success() {
-		t.Fatalf("issue_http: %+v", r.Verdict)
+	for range 2 { // the first one is not revoked
+		if r := exporter.RunNow("issue_http"); !r.Verdict.Success() {
+			t.Fatalf("issue_http: %+v", r.Verdict)
+		}
 	}
 	parts.Until(t, "the CRL shows it", func() bool {
 		count, _ := propagation(exporter.Metrics(), "via", "crl")
@@ -178,5 +184,29 @@ func TestRevocationAtStepCA(t *testing.T) {
 	})
 	if m := exporter.Metrics(); m.Has(pendingSince) || m.Sum("acme_requests_total", "call", "revoke-cert", "code", "200") != 1 {
 		t.Error("still pending, or never revoked")
+	}
+}
+
+// TestRevocationByCommand holds that what the command probe has revoked is watched by
+// the exporter that is started after it.
+func TestRevocationByCommand(t *testing.T) {
+	t.Parallel()
+	_, flags := parts.Signing(t)
+	ports := parts.NewPorts(t)
+	pebble := parts.StartPebble(t, ports, append(flags, "-smooth", "-always-valid")...)
+	exporter := parts.NewExporter(t, ports, pebble.CA)
+	revoking(exporter, "issue_http")
+	for i := range 3 { // the first certificate of a target is not revoked, and of others one a day
+		if r := exporter.Probe("issue_http"); (len(r.FollowUps) == 2) != (i == 1) {
+			t.Errorf("run %d is followed up by %v", i+1, r.FollowUps)
+		}
+	}
+	exporter.Serve()
+	parts.Until(t, "CRL and OCSP show it", func() bool {
+		count, _ := propagation(exporter.Metrics())
+		return count == 2
+	})
+	if m := exporter.Metrics(); m.Has(pendingSince) || m.Has("acme_requests_total", "call", "revoke-cert") {
+		t.Error("still pending, or revoked again")
 	}
 }
