@@ -1,12 +1,16 @@
 package dashboards
 
 import (
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +41,8 @@ const schedule = `      directory: 1s
       ocsp: 2s
       renewal_info: 2s
       issue_revoked: 0s
+      refused: 0s
+      status: 1s
 `
 
 var jobs = []string{"classic", "native", "both"}
@@ -94,7 +100,13 @@ func watched(t *testing.T) *parts.Prometheus {
 	exporter.Reconfigure("rate_limits: none\n", "rate_limits: {new_orders: {count: 100000, period: 1h}}\n    issuer_roots: "+files.Root+"\n")
 	exporter.Reconfigure("      directory: 0s\n", schedule)
 	exporter.Reconfigure("timeout: 60s, issue: {challenge: http-01}", "timeout: 60s, issue: {challenge: http-01, lint: true}")
-	exporter.Reconfigure("modules:\n", "modules:\n  issue_revoked: {prober: issue, issue: {challenge: http-01, revoke: {every: 1h}}}\n")
+	said, tell := statusPage(t, pebble.RootFile)
+	exporter.Reconfigure(pebble.RootFile, said.bundle)
+	exporter.Reconfigure("modules:\n", fmt.Sprintf(`modules:
+  issue_revoked: {prober: issue, issue: {challenge: http-01, revoke: {every: 1h}}}
+  refused: {prober: issue, issue: {challenge: http-01, expect: {problem: unauthorized}}}
+  status: {prober: status_page, status_page: {url: %q, components: [ACME]}}
+`, said.url))
 	exporter.Serve()
 
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
@@ -106,6 +118,10 @@ func watched(t *testing.T) *parts.Prometheus {
 	parts.Until(t, "all jobs have scraped", func() bool {
 		return len(prometheus.Query(`acme_target_state{state="unknown"}`)) == len(jobs)
 	})
+	// One that has to be refused is not tried again soon.
+	if r := exporter.RunNow("refused"); !r.Verdict.Success() {
+		t.Fatalf("refused: %+v", r.Verdict)
+	}
 	// What is born with its first event grows with the second.
 	for run := range 2 {
 		for _, module := range []string{"issue_http", "issue_revoked", "validate", "crl", "ocsp", "renewal_info"} {
@@ -127,12 +143,45 @@ func watched(t *testing.T) *parts.Prometheus {
 		return len(prometheus.Query(`acme_incident_start_timestamp_seconds`)) == len(jobs)
 	})
 	alike(t, prometheus, func(q Query) bool { return strings.HasPrefix(q.Panel, "annotation") })
+	tell()
+	parts.Until(t, "it is published", func() bool {
+		return len(prometheus.Query(`acme_incident_official_start_timestamp_seconds`)) == len(jobs)
+	})
 	pebble.Outage("off")
 	parts.Until(t, "it is over", func() bool {
 		exporter.RunNow("validate")
 		return len(prometheus.Query(`acme_incident_end_timestamp_seconds`)) == len(jobs)
 	})
 	return prometheus
+}
+
+// statusAddress is where a status page is, and the roots that it and the CA need.
+type statusAddress struct{ url, bundle string }
+
+// statusPage is that of a CA that says all is well until it is to tell of an incident.
+func statusPage(t *testing.T, rootFile string) (statusAddress, func()) {
+	t.Helper()
+	var published atomic.Pointer[time.Time]
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		state, incidents := "operational", ""
+		if at := published.Load(); at != nil {
+			state, incidents = "major_outage", fmt.Sprintf(`{"name": "ACME fails", "created_at": %q, "components": [{"name": "ACME"}]}`, at.Format(time.RFC3339))
+		}
+		fmt.Fprintf(w, `{"page": {}, "status": {"indicator": "none"}, "components": [{"name": "ACME", "status": %q}], "incidents": [%s]}`, state, incidents)
+	}))
+	t.Cleanup(server.Close)
+	root, err := os.ReadFile(rootFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(bundle, append(root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return statusAddress{server.URL + "/api/v2/summary.json", bundle}, func() {
+		now := time.Now()
+		published.Store(&now)
+	}
 }
 
 // modes says in what the answers for the three jobs are not alike, or that there is

@@ -1,10 +1,11 @@
 // Incidents: when what was down, why, and for how long.
 import { about, Board, exporterPage, scheme, told } from './board';
-import { badIfYes, bars, ranking, stat, states, stateSteps, steps, table, timeline } from './panels';
-import { events, ofPair, ofTarget, place, range, state, window } from './promql';
+import { atLeast, badIfYes, bars, graph, ranking, stat, states, statesAndStatements, stateSteps, steps, table, timeline } from './panels';
+import { events, ofPair, ofTarget, place, range, state, statement, window } from './promql';
 
 const start = ofTarget('acme_incident_start_timestamp_seconds');
 const end = ofTarget('acme_incident_end_timestamp_seconds');
+const official = ofTarget('acme_incident_official_start_timestamp_seconds');
 
 /** A column about the latest incident of each target, as each exporter saw it. */
 const latest = (expr: string) => `max by (${place}, instance, kind, stage, reason, fault) (${told(`(${expr})`)})`;
@@ -80,7 +81,7 @@ export const incidents: Board = {
           {
             title: 'The latest incident of each target',
             description:
-              'As each exporter saw it: from the first failed run to the first success after it. Its page has all incidents before, with their evidence. Stage, reason and fault are those of the first conclusive failure.',
+              'As each exporter saw it: from the first failed run to the first success after it. Its page has all incidents before, with their evidence. Published: when the status page of the CA has told of it, and how much earlier we knew. Stage, reason and fault are those of the first conclusive failure.',
             unit: 'short',
             width: 24,
             height: 10,
@@ -97,11 +98,68 @@ export const incidents: Board = {
             unit: 's',
             thresholds: steps([60, 'orange'], [600, 'red']),
           },
+          { title: 'Published', expr: latest(`1000 * ${official}`), unit: 'dateTimeAsIso' },
+          { title: 'Our lead', expr: latest(`${official} - ${start}`), unit: 's', thresholds: atLeast([0, 'green']) },
           { title: 'Kind', label: 'kind' },
           { title: 'Stage', label: 'stage' },
           { title: 'Reason', label: 'reason' },
           { title: 'Fault', label: 'fault' },
           { title: 'Exporter', label: 'instance', link: exporterPage },
+        ),
+      ],
+    },
+    {
+      title: 'What the CA says of itself',
+      panels: [
+        timeline(
+          {
+            title: 'What we see, and what the CA says',
+            description:
+              'The worst state that a location sees, beside the overall state of the status page. Only targets with a module that reads it; feeds have no overall state. What the CA says is no evidence for us.',
+            unit: 'short',
+            mappings: statesAndStatements,
+            thresholds: stateSteps,
+            width: 24,
+            height: 6,
+          },
+          { expr: state('target'), legend: '{{target}}: seen here' },
+          { expr: statement('acme_status_overall', 'target'), legend: '{{target}}: its status page' },
+        ),
+        timeline(
+          {
+            title: 'Components',
+            description: 'What the status page says of the components that modules name.',
+            unit: 'short',
+            mappings: statesAndStatements,
+            thresholds: stateSteps,
+            width: 12,
+          },
+          { expr: statement('acme_status_component_state', 'target, component'), legend: '{{target}} {{component}}' },
+        ),
+        graph(
+          {
+            title: 'Published incidents that go on',
+            description: 'Incidents that the status page tells of and that are not over, without planned maintenance.',
+            unit: 'short',
+            min: 0,
+            decimals: 0,
+            width: 6,
+          },
+          { expr: `max by (target) (${ofPair('acme_status_incidents')})`, legend: '{{target}}' },
+        ),
+        stat(
+          {
+            title: 'Published for',
+            description: 'Since the latest of these incidents was published. Nothing is shown while there is none.',
+            unit: 's',
+            thresholds: steps([0, 'orange']),
+            width: 6,
+            height: 8,
+          },
+          {
+            expr: `time() - max by (target) (${ofPair('acme_status_incident_start_timestamp_seconds')})`,
+            legend: '{{target}}',
+          },
         ),
       ],
     },

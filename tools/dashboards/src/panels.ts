@@ -60,13 +60,24 @@ export function mapped(values: Record<string, [text: string, color: string]>): s
   return [{ type: sdk.MappingType.ValueToText, options }];
 }
 
-/** The numbers of promql.state. */
-export const states = mapped({
+const ours = {
   0: ['unknown', 'text'],
   1: ['up', 'green'],
   2: ['degraded', 'orange'],
   3: ['down', 'red'],
-});
+} satisfies Record<number, [string, string]>;
+const theirs = {
+  10: ['other words', 'text'],
+  11: ['operational', 'green'],
+  12: ['maintenance', 'blue'],
+  13: ['degraded', 'yellow'],
+  14: ['partial outage', 'orange'],
+  15: ['major outage', 'red'],
+} satisfies Record<number, [string, string]>;
+/** The numbers of promql.state. */
+export const states = mapped(ours);
+/** Those, and the numbers of promql.statement. */
+export const statesAndStatements = mapped({ ...ours, ...theirs });
 /** Their colors, for what does not know mappings. */
 export const stateSteps: Steps = [
   { value: null, color: 'text' },

@@ -35,24 +35,35 @@ export const range = '[$__range]';
 /** What most tables have a row for. */
 export const place = 'environment, target, location';
 
-/** A histogram: how its series are chosen, and its classic bounds in seconds. */
+/** A module on a target at a location. */
+export const pairAt = 'target, module, location';
+
+/** The seconds until the time that a series says; below 0: since. */
+export function until(series: string, by: string): string {
+  return `min by (${by}) (${series}) - time()`;
+}
+
+/** A histogram, and how its series are chosen. */
 export interface Histogram {
   metric: string;
   of: (metric: string, more?: string) => string;
+}
+
+/** One that is drawn as a heatmap: its classic bounds in seconds, without the last. */
+export interface Bounded extends Histogram {
   bounds: number[];
 }
 
 export const run: Histogram = {
   metric: 'acme_probe_duration_seconds',
   of: ofPair,
-  bounds: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45, 90],
 };
-export const step: Histogram = {
+export const step: Bounded = {
   metric: 'acme_step_duration_seconds',
   of: ofPair,
   bounds: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 45, 90],
 };
-export const request: Histogram = {
+export const request: Bounded = {
   metric: 'acme_request_duration_seconds',
   of: ofPair,
   bounds: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
@@ -60,23 +71,19 @@ export const request: Histogram = {
 export const connection: Histogram = {
   metric: 'acme_connection_duration_seconds',
   of: ofTarget,
-  bounds: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 3],
 };
 export const firstRequest: Histogram = {
   metric: 'acme_validation_first_request_delay_seconds',
   of: ofPair,
-  bounds: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
 };
 export const spread: Histogram = {
   metric: 'acme_validation_spread_seconds',
   of: ofPair,
-  bounds: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
 };
 
 export const revocation: Histogram = {
   metric: 'acme_revocation_propagation_seconds',
   of: ofPair,
-  bounds: [60, 300, 900, 1800, 3600, 7200, 21600, 86400],
 };
 
 /**
@@ -116,7 +123,7 @@ sum by (${by}) (${h.of(h.metric + '_count')})`;
  * location. Prometheus 3 writes the bound 1 as 1.0. Where nothing was observed there
  * is no fraction, as 0/0 is no number.
  */
-export function buckets(h: Histogram, more = ''): string {
+export function buckets(h: Bounded, more = ''): string {
   const native = `sum by (location) (rate(${h.of(h.metric, more)}${window}))`;
   const classic = `sum by (location, le) (rate(${h.of(h.metric + '_bucket', more)}${window}))`;
   const cuts = [...h.bounds.map(String), '+Inf'].map(
@@ -140,6 +147,22 @@ export function state(by = place): string {
     (weight, i) => `${weight} * ${ofTarget('acme_target_state', `state="${['up', 'degraded', 'down'][i]}"`)}`,
   );
   return `max by (${by}) (
+  ${weighed.join('\n  or\n  ')}
+)`;
+}
+
+/** What a CA can say of itself on its status page, in the order of statement's numbers. */
+export const statements = ['operational', 'maintenance', 'degraded', 'partial_outage', 'major_outage'];
+
+/**
+ * What the CA says of itself, as a number: 10 for words that we do not know, 11 and
+ * more for the statements. A state of ours is never one of these numbers.
+ */
+export function statement(metric: string, by: string): string {
+  const weighed = statements.map((state, i) => `${11 + i} * (${ofPair(metric, `state="${state}"`)} == 1)`);
+  return `max by (${by}) (
+  10 * (${ofPair(metric, 'state="unknown"')} == 1)
+  or
   ${weighed.join('\n  or\n  ')}
 )`;
 }
