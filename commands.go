@@ -111,4 +111,8 @@ func reportCommand(cli *kingpin.Application, chosen *command) {
 		PlaceHolder("NAMES").StringsVar(&o.Targets)
 	cmd.Flag("output", "File to write to; without it, standard output.").Short('o').PlaceHolder("FILE").StringVar(&o.Output)
 	cmd.Flag("format", "text, markdown, html or json; without it, by the file's suffix.").PlaceHolder("FORMAT").StringVar(&o.Format)
+	cmd.Flag("email.config", "File with a mail server and recipients: mail the report, once. Sent mails are remembered in --state.dir.").
+		PlaceHolder("FILE").StringVar(&o.EmailConfig)
+	cmd.Flag("dry-run", "Write the mail to --output instead of sending it.").BoolVar(&o.DryRun)
+	cmd.Flag("email.again", "Send the mail even if it was sent, or may have been.").BoolVar(&o.EmailAgain)
 }

@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"internal/runner":    {"internal/probe", "config", "prober", "internal/verdict", "internal/state"},
 	"internal/web":       {"internal/probe", "config", "internal/incident", "internal/waterfall"},
 	"internal/app": {
-		"internal/probe", "config", "prober", "internal/report", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/controls",
+		"internal/probe", "config", "prober", "internal/report", "internal/mail", "internal/acmehttp", "internal/budget", "internal/challenge", "internal/controls",
 		"internal/ct", "internal/dnsclient", "internal/incident", "internal/metrics", "internal/online", "internal/publish", "internal/runner", "internal/state", "internal/verdict",
 		"internal/waterfall", "internal/web",
 	},

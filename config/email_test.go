@@ -107,3 +107,19 @@ recipients: ["Jörg <joerg@Example.org>", pki@example.org]
 		}
 	}
 }
+
+// TestEmailExample loads the example as it is, beside a password.
+func TestEmailExample(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(examples, "report", "email.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpack(t, &txtar.Archive{Files: []txtar.File{{Name: "email.yml", Data: data}, {Name: "smtp-password", Data: []byte("hunter2\n")}}})
+	e, err := LoadEmail("email.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.SMTP.TLS != TLSStart || e.SMTP.Port != 587 || e.SMTP.Username == "" || len(e.Recipients) != 2 {
+		t.Errorf("%+v", e)
+	}
+}

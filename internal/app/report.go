@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // for --timezone where the system has no zones, as in an image from scratch
 
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
@@ -31,20 +32,37 @@ type ReportOptions struct {
 	Since, Until, Timezone       string   // see report.NewPeriod
 	Targets                      []string // names, several with commas between them; empty: all
 	Output, Format               string   // a file, empty: standard output; see report.Format
+	EmailConfig                  string   // a file, see config.LoadEmail; empty: nothing is mailed
+	DryRun                       bool     // write the mail to Output, and send nothing
+	EmailAgain                   bool     // send what was sent already, or may have been
 }
 
-// Report asks a Prometheus, and writes what all locations have seen in a period.
+// Report asks a Prometheus, and writes what all locations have seen in a period. With an
+// EmailConfig it mails that, and writes it only where it is told to as well.
 func Report(ctx context.Context, common Common, o ReportOptions) error {
-	format, err := report.Format(o.Format, o.Output)
+	to, err := loadEmail(o)
 	if err != nil {
-		return usageError{err}
+		return err
+	}
+	format := ""
+	if to == nil || !o.DryRun && (o.Format != "" || o.Output != "") {
+		if format, err = report.Format(o.Format, o.Output); err != nil {
+			return usageError{err}
+		}
 	}
 	made, err := makeReport(ctx, common, o)
 	if err != nil {
 		return err
 	}
-	if err := writeReport(common.Stdout, made, format, o.Output); err != nil {
-		return err
+	if format != "" {
+		if err := writeReport(common.Stdout, made, format, o.Output); err != nil {
+			return err
+		}
+	}
+	if to != nil {
+		if err := mailReport(ctx, common, made, to, o); err != nil {
+			return err
+		}
 	}
 	if len(made.Targets) == 0 {
 		return ErrNothingKnown
@@ -95,12 +113,16 @@ func via(flag, file string) (http.RoundTripper, error) {
 	return transport, nil
 }
 
-// writeReport writes the report to a file, which has either all of it or what it had
-// before; without one to stdout.
-func writeReport(stdout io.Writer, r *report.Report, format, file string) (err error) {
+// writeReport writes the report to a file; without one to stdout.
+func writeReport(stdout io.Writer, r *report.Report, format, file string) error {
 	if file == "" {
 		return report.Write(stdout, r, format)
 	}
+	return writeFile(file, func(w io.Writer) error { return report.Write(w, r, format) })
+}
+
+// writeFile writes a file, which has either all of it or what it had before.
+func writeFile(file string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
 		return fmt.Errorf("--output=%s: %w", file, err)
@@ -111,7 +133,7 @@ func writeReport(stdout io.Writer, r *report.Report, format, file string) (err e
 		}
 	}()
 	const mode = 0o644 // it is made to be read by others
-	if err := errors.Join(report.Write(f, r, format), f.Chmod(mode), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), file)

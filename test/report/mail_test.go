@@ -3,16 +3,21 @@ package report
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"image/png"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
+	"net/http"
+	"net/http/httptest"
 	"net/mail"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,6 +153,86 @@ func TestMailRefused(t *testing.T) {
 	}
 	if n := len(server.Taken()); n != 0 {
 		t.Errorf("%d mails", n)
+	}
+}
+
+// TestMailCommand makes a report of a real Prometheus and mails it as a timer would:
+// once, however often it is started.
+func TestMailCommand(t *testing.T) {
+	t.Parallel()
+	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		for _, state := range []string{"up", "degraded", "down", "unknown"} {
+			fmt.Fprintf(w, "acme_target_state{target=\"corp\",environment=\"production\",state=%q} %d\n", state, map[bool]int{true: 1}[state == "up"])
+		}
+	}))
+	t.Cleanup(exporter.Close)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	scrape := fmt.Sprintf("scrape_configs: [{job_name: acme, scrape_interval: 1s, static_configs: [{targets: [%q], labels: {location: fra}}]}]\n",
+		strings.TrimPrefix(exporter.URL, "http://"))
+	if err := os.WriteFile(file, []byte(scrape), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prometheus := parts.NewPrometheus(t, file)
+	prometheus.Serve()
+	parts.Until(t, "the exporter is scraped", func() bool {
+		v, ok := prometheus.Value(`acme_target_state{state="up"}`)
+		return ok && v == 1
+	})
+
+	server := parts.StartMailServer(t)
+	since := time.Now().UTC().Add(-time.Hour)
+	store, eml, page := filepath.Join(dir, "state"), filepath.Join(dir, "report.eml"), filepath.Join(dir, "report.html")
+	report := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), parts.PlainBinary(t), append([]string{
+			"report", "--prometheus.url=" + prometheus.URL, "--since=" + since.Format("2006-01-02T15:04"), "--until=" + since.Add(2*time.Hour).Format("2006-01-02T15:04"),
+			"--email.config=" + emailConfig(t, server, server.Password), "--state.dir=" + store,
+		}, args...)...)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		if out, err := cmd.Output(); err != nil || len(out) > 0 {
+			t.Fatalf("report %q: %v: %s%s", args, err, out, said.String())
+		}
+		return said.String()
+	}
+	report("--dry-run", "--output="+eml)
+	written, err := os.ReadFile(eml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := mail.ReadMessage(bytes.NewReader(written))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := read.Header.Get("Message-ID")
+	all := partsOf(t, read.Header.Get("Content-Type"), "", read.Body)
+	for _, form := range []string{"text/plain", "text/html"} {
+		if !strings.Contains(all[form], "corp") || !strings.Contains(all[form], "100 %") {
+			t.Errorf("%s: %s", form, all[form])
+		}
+	}
+	if _, err := os.Stat(store); len(server.Taken()) > 0 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("--dry-run has sent %d mails, state directory: %v", len(server.Taken()), err)
+	}
+	for _, run := range []struct {
+		args  []string
+		said  string
+		mails int // by then
+	}{
+		{[]string{"--output=" + page}, "Sent to 2 recipients, with the Message-ID " + id, 1},
+		{nil, "Nothing to send: it was sent at ", 1},
+		{[]string{"--email.again"}, "Sent to 2 recipients, with the Message-ID " + id, 2},
+		{[]string{"--targets=corp"}, "Sent to 2 recipients, with the Message-ID ", 3},
+		{[]string{"--targets=corp"}, "Nothing to send: it was sent at ", 3},
+	} {
+		if said := report(run.args...); !strings.Contains(said, run.said) || len(server.Taken()) != run.mails {
+			t.Errorf("report %q: %d mails, want %d: %s", run.args, len(server.Taken()), run.mails, said)
+		}
+	}
+	if content, err := os.ReadFile(page); err != nil || !bytes.Contains(content, []byte("<svg")) {
+		t.Errorf("--output beside --email.config: %v", err)
 	}
 }
 
