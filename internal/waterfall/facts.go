@@ -39,6 +39,9 @@ func facts(r *probe.Result) []Fact {
 		}
 		add(Fact{Label: "renewal", Value: renewal(&r.Renewals[i]), Bad: r.Renewals[i].Due})
 	}
+	for _, f := range beside(r) {
+		add(f)
+	}
 	if a := r.API; a != nil {
 		add(Fact{Label: "API certificate", Value: fmt.Sprintf("until %s, by %s", day(a.NotAfter), a.Issuer)})
 	}
