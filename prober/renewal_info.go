@@ -107,29 +107,40 @@ func (r *run) askRenewal(ctx context.Context, c config.FileCertificate) error {
 	if err != nil {
 		return err
 	}
-	var info renewalInfo
-	window := &info.Window
+	found, err := readRenewal(res.Body)
+	if err != nil {
+		return of(r.broken(objectRenewalInfo, "%s", err))
+	}
 	call, _ := r.http.Call(r.lastCall())
-	switch err := json.Unmarshal(res.Body, &info); {
-	case err != nil:
-		return of(r.broken(objectRenewalInfo, "the renewal information cannot be read: %s", quoted(err.Error())))
-	case window.Start.IsZero() || window.End.IsZero():
-		return of(r.broken(objectRenewalInfo, "the renewal information has no suggestedWindow with start and end"))
-	case !window.Start.Before(window.End):
-		return of(r.broken(objectRenewalInfo, "the suggested window starts at %s, and ends at %s", stamp(window.Start), stamp(window.End)))
-	case call.RetryAfter == nil: // an error that lasts, by RFC 9773 §4.3.3
+	if call.RetryAfter == nil { // an error that lasts, by RFC 9773 §4.3.3
 		return of(r.broken(objectRenewalInfo, "the answer has no Retry-After that can be read"))
 	}
-	found := probe.Renewal{
-		File: bounded(c.Name), Serial: bounded(hex.EncodeToString(c.Certificate.SerialNumber.Bytes())),
-		Start: window.Start.UTC(), End: window.End.UTC(), Due: !window.Start.After(time.Now()),
-		RetryAfter: min(max(*call.RetryAfter, minRenewalRetry), maxRenewalRetry),
+	found.File, found.Serial = bounded(c.Name), bounded(hex.EncodeToString(c.Certificate.SerialNumber.Bytes()))
+	found.Due = !found.Start.After(time.Now())
+	found.RetryAfter = min(max(*call.RetryAfter, minRenewalRetry), maxRenewalRetry)
+	r.facts.Renewals = append(r.facts.Renewals, found)
+	return nil
+}
+
+// readRenewal reads the window and the explanation.
+func readRenewal(body []byte) (found probe.Renewal, err error) {
+	var info renewalInfo
+	if err := json.Unmarshal(body, &info); err != nil {
+		return found, fmt.Errorf("the renewal information cannot be read: %s", quoted(err.Error()))
+	}
+	found.Start, found.End = info.Window.Start.UTC(), info.Window.End.UTC()
+	switch {
+	case info.Window.Start.IsZero() || info.Window.End.IsZero():
+		return found, errors.New("the renewal information has no suggestedWindow with start and end")
+	case found.Start.Year() < 1 || found.End.Year() > 9999: // in another zone they are years that there are
+		return found, errors.New("the suggested window has years that cannot be written down")
+	case !found.Start.Before(found.End):
+		return found, fmt.Errorf("the suggested window starts at %s, and ends at %s", stamp(found.Start), stamp(found.End))
 	}
 	if isHTTPS(info.ExplanationURL) {
 		found.ExplanationURL = acmehttp.Scrub(info.ExplanationURL, maxQuoted)
 	}
-	r.facts.Renewals = append(r.facts.Renewals, found)
-	return nil
+	return found, nil
 }
 
 // certificateID is how a CA is asked about c (RFC 9773 §4.1).

@@ -1,7 +1,9 @@
 package revocation
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"testing"
 
@@ -49,4 +51,25 @@ func TestURLs(t *testing.T) {
 	if got := OCSPURLs(c); got != nil {
 		t.Errorf("got %q", got)
 	}
+}
+
+// FuzzIssuer reads whatever is where a certificate says that its issuer's is.
+func FuzzIssuer(f *testing.F) {
+	a, other := newAuthority(f, "issuer"), newAuthority(f, "other")
+	leaf, _ := a.leaf(f, 7)
+	f.Add(a.certificate.Raw, typeIssuer)
+	f.Add(other.certificate.Raw, "application/pkix-cert; x=y")
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}), "text/plain")
+	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
+		got := CheckIssuer("http://ca.example/i.cer", body, contentType, leaf)
+		if len(got.Flaws) == 0 && !bytes.Equal(body, a.certificate.Raw) {
+			// Another certificate of the issuer's key is right, too.
+			if c, err := x509.ParseCertificate(body); err != nil || leaf.CheckSignatureFrom(c) != nil {
+				t.Errorf("nothing is wrong with %x", body)
+			}
+		}
+		if _, err := json.Marshal(got); err != nil || len(got.Subject) > maxDetail {
+			t.Errorf("%+v: %v", got, err)
+		}
+	})
 }

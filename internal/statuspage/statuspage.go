@@ -103,8 +103,8 @@ func latest(all []probe.Announcement, now time.Time) (list []probe.Announcement)
 		a.Start = a.Start.UTC().Round(0)
 		if !a.End.IsZero() {
 			a.End = a.End.UTC().Round(0)
-			if a.End.Before(a.Start) {
-				a.End = a.Start
+			if a.End.Before(a.Start) || a.End.After(now.Add(maxAhead)) {
+				a.End = a.Start // it is over, and nobody knows since when
 			}
 		}
 		a.Name, a.URL = cmp.Or(name(a.Name, maxName), "an incident without a name"), link(a.URL)

@@ -123,6 +123,7 @@ func TestLenient(t *testing.T) {
 		{`{"page":{},"status":{"indicator":"minor"}}`, probe.ServiceDegraded, "", 0},
 		{`{"page":null,"status":{"indicator":["?"]},"incidents":[{"name":null,"created_at":"2020-06-25T07:00:00Z","shortlink":"javascript:alert(1)"}]}`, probe.ServiceUnknown, "", 1},
 		{`{"page":{},"incidents":[{"name":"old","created_at":"2020-05-01T07:00:00Z"},{"name":"to come","created_at":"2020-06-26T07:00:00Z"}]}`, "", "", 0},
+		{`{"page":{},"incidents":[{"name":"a","created_at":"2020-06-25T07:00:00Z","resolved_at":"9999-12-31T23:59:59-23:59"}]}`, "", "", 1},
 		{`<rss/>`, "", "", 0},
 		{`<!DOCTYPE x><rss><channel><item><title>a&nbsp;b</title><pubDate>Thu, 25 Jun 2020 07:00:00 GMT</pubDate></item><item><title>no time</title></item><item><title>no zone</title><pubDate>Thu, 25 Jun 2020 07:00:00 PDT</pubDate></item></channel></rss>`, "", "", 1},
 		{`<rdf:RDF xmlns:rdf="r" xmlns:dc="d"><item><title>a</title><link>https://a.example/</link><dc:date>2020-06-25T07:00:00Z</dc:date></item></rdf:RDF>`, "", "", 1},
@@ -139,6 +140,7 @@ func TestLenient(t *testing.T) {
 		if got := strings.Join(parts, ", "); page.Overall != tt.overall || got != tt.parts || len(page.Announcements) != tt.news {
 			t.Errorf("%s: %+v", tt.text, page)
 		}
+		check(t, page)
 		for _, a := range page.Announcements {
 			if a.URL != "" && !strings.HasPrefix(a.URL, "https://") {
 				t.Errorf("%s: a link to %s", tt.text, a.URL)
