@@ -15,9 +15,6 @@ import (
 const (
 	// watchLasts is how long a CA has to publish a revocation.
 	watchLasts = 24 * time.Hour
-	// watchLife is when nobody looks any more, whatever the reason was why nothing was
-	// seen: an exporter that is down for a night still finds out what came of it.
-	watchLife = 2 * watchLasts
 	// maxLate is by how much a look may be late and still tell when a revocation came
 	// to show.
 	maxLate = 10 * time.Minute
@@ -49,7 +46,7 @@ func (r *run) watchRevocation(what probe.Revocation) error {
 	}
 	return r.step(probe.StepSetup, "", func() error {
 		for _, f := range watches {
-			if _, err := r.leave(f, watchLife); err != nil {
+			if _, err := r.leave(f, probe.WatchLife); err != nil {
 				return err
 			}
 		}

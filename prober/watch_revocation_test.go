@@ -182,7 +182,7 @@ func TestRevokeLeavesWatches(t *testing.T) {
 				for _, next := range facts.FollowUps {
 					v := next.Revocation
 					got = append(got, next.ID+" "+string(v.Via))
-					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Created) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != watchLife {
+					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Created) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != probe.WatchLife {
 						t.Errorf("follow-up %+v", next)
 					}
 				}

@@ -29,7 +29,7 @@ func declareRevocations(d *declarer) revocationFamilies {
 			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could look for a while before.",
 			"via"),
 		pending: d.scraped(ofPair, "gauge", namePending,
-			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and from 24 h on, when it is given up. Only where the module has `revoke` or `expect`.",
+			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and when it is given up: after 24 h, or 48 h where nothing could be asked. Only where the module has `revoke` or `expect`.",
 			"via"),
 	}
 }

@@ -76,8 +76,13 @@ type LastRevocation struct {
 	Watched []WatchedRevocation `json:"watched,omitempty"`
 }
 
+// WatchLife is for how long it is looked at most whether a revocation shows: twice the
+// day that a CA has, so that an exporter that is down for a night, or a line that is
+// cut, does not hide what came of it.
+const WatchLife = 48 * time.Hour
+
 // WatchedRevocation is what has come of a revocation in one way; while it neither
-// shows nor is given up it is watched.
+// shows nor is given up, and until [WatchLife] is over, it is watched.
 type WatchedRevocation struct {
 	Via     RevocationVia `json:"via"`
 	Shown   time.Time     `json:"shown,omitzero"`

@@ -42,7 +42,11 @@ func TestPairLastRevocation(t *testing.T) {
 			serial + " The revocation list does not show it yet, after 1 d 2 h. OCSP showed it after 1 min 30 s."},
 		{[]probe.WatchedRevocation{{Via: probe.ViaCRL, GivenUp: "revocation_missing"}},
 			serial + " The revocation list did not show it, and is not watched any more (revocation_missing)."},
+		{[]probe.WatchedRevocation{{Via: probe.ViaOCSP}}, serial + " OCSP could not be asked whether it shows it, and is not watched any more."},
 	} {
+		if strings.Contains(tt.want, "could not") {
+			last.At = time.Now().Add(-probe.WatchLife)
+		}
 		if got := shows(tt.watched...); got != tt.want {
 			t.Errorf("said %q, want %q", got, tt.want)
 		}

@@ -91,6 +91,8 @@ func (s *server) lastRevocation(p probe.Pair, now time.Time) *revocationView {
 		switch {
 		case w.GivenUp != "":
 			v.Shows = append(v.Shows, fmt.Sprintf("%s did not show it, and is not watched any more (%s)", viaNames[w.Via], w.GivenUp))
+		case w.Shown.IsZero() && now.Sub(last.At) >= probe.WatchLife:
+			v.Shows = append(v.Shows, fmt.Sprintf("%s could not be asked whether it shows it, and is not watched any more", viaNames[w.Via]))
 		case w.Shown.IsZero():
 			v.Shows = append(v.Shows, fmt.Sprintf("%s does not show it yet, after %s", viaNames[w.Via], lasted(now.Sub(last.At))))
 		default:
