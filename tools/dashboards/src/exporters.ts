@@ -1,11 +1,17 @@
 // Exporter: whether those who watch are well.
 import { Board, exporterPage, scheme } from './board';
 import { atLeast, bars, goodIfYes, graph, stat, steps, table } from './panels';
-import { ofExporter, ofPair, ofTarget, window } from './promql';
+import { ofExporter, ofPair, ofTarget, range, window } from './promql';
 
 const interval = '5m';
 const exporter = 'job, instance, location';
 const build = ofExporter('acme_exporter_build_info');
+
+/**
+ * A series of the exporters' processes, or of Prometheus's about them. Every process
+ * has one of this name, and all jobs may be chosen.
+ */
+const ofProcess = (metric: string) => `${ofExporter(metric)} and on (job, instance) ${build}`;
 
 /** A column about each exporter. */
 const each = (expr: string) => `max by (${exporter}, version) (${expr} * on (${exporter}) group_left (version) ${build})`;
@@ -28,17 +34,20 @@ export const exporters: Board = {
             thresholds: atLeast([1, 'green']),
             width: 6,
           },
-          { expr: `count(${ofExporter('up')} == 1 and on (job, instance) ${build}) or vector(0)`, legend: 'up' },
+          { expr: `count(${ofProcess('up')}) or vector(0)`, legend: 'up' },
         ),
         stat(
           {
             title: 'Not scraped',
-            description: 'Targets of the chosen jobs that do not answer Prometheus.',
+            description: 'What does not answer Prometheus, in jobs that had an exporter within the time that is shown.',
             unit: 'short',
             thresholds: steps([1, 'red']),
             width: 6,
           },
-          { expr: `count(${ofExporter('up')} == 0) or vector(0)`, legend: 'down' },
+          {
+            expr: `count(${ofExporter('up')} == 0 and on (job) last_over_time(${build}${range})) or vector(0)`,
+            legend: 'down',
+          },
         ),
         stat(
           {
@@ -225,12 +234,12 @@ export const exporters: Board = {
       panels: [
         graph(
           { title: 'Memory', description: 'Resident memory of the process.', unit: 'bytes', min: 0, width: 8 },
-          { expr: `max by (${exporter}) (${ofExporter('process_resident_memory_bytes')})`, legend: '{{location}} {{instance}}' },
+          { expr: `max by (${exporter}) (${ofProcess('process_resident_memory_bytes')})`, legend: '{{location}} {{instance}}' },
         ),
         graph(
           { title: 'CPU', description: 'Processor seconds in each second: 1 is one core.', unit: 'short', min: 0, width: 8 },
           {
-            expr: `max by (${exporter}) (rate(${ofExporter('process_cpu_seconds_total')}${window}))`,
+            expr: `max by (${exporter}) (rate(${ofExporter('process_cpu_seconds_total')}${window}) and on (job, instance) ${build})`,
             legend: '{{location}} {{instance}}',
           },
         ),
@@ -242,8 +251,8 @@ export const exporters: Board = {
             min: 0,
             width: 8,
           },
-          { expr: `max by (${exporter}) (${ofExporter('go_goroutines')})`, legend: 'goroutines {{location}} {{instance}}' },
-          { expr: `max by (${exporter}) (${ofExporter('process_open_fds')})`, legend: 'files {{location}} {{instance}}' },
+          { expr: `max by (${exporter}) (${ofProcess('go_goroutines')})`, legend: 'goroutines {{location}} {{instance}}' },
+          { expr: `max by (${exporter}) (${ofProcess('process_open_fds')})`, legend: 'files {{location}} {{instance}}' },
         ),
       ],
     },
