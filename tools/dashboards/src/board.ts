@@ -9,8 +9,8 @@ import { ofTarget, place } from './promql';
 const tag = 'acme_exporter';
 
 /**
- * The newest version of the classic schema. The SDK writes a newer number, which
- * would keep Grafana from migrating what it still has to.
+ * Of the classic schema, which Grafana 9.4 takes as it is and newer ones migrate. The
+ * SDK writes a newer number, with which nothing would be migrated.
  */
 const schemaVersion = 39;
 
