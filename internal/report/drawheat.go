@@ -125,8 +125,9 @@ func drawCell(p *drawing.Picture, h Hour, zone *time.Location, x, y, width float
 		p.Rect(drawing.Calm, x, y, width, height, title)
 		p.Rect(drawing.Bad, x+width/2-1.5, y+height/2-1.5, 3, 3, "")
 	case heatPartly:
-		p.Rect(drawing.Calm, x, y, width, height/2, title)
-		p.Rect(drawing.Soft, x, y+height/2, width, height/2, title)
+		part := height * float64(h.Up) / float64(h.Up+h.Unknown)
+		p.Rect(drawing.Soft, x, y, width, height, title)
+		p.Rect(drawing.Calm, x, y+height-part, width, part, "")
 	case heatDegraded:
 		p.Rect(drawing.Calm, x, y, width, height/2, title)
 		p.Rect(drawing.Amber, x, y+height/2, width, height/2, title)

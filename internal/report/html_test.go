@@ -125,6 +125,28 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+// TestMany holds that no list of spans fills a page.
+func TestMany(t *testing.T) {
+	r := sample()
+	var spans []Span
+	var gaps []Gap
+	for i := range 30 {
+		span := Span{monday.Add(time.Duration(i) * time.Hour), monday.Add(time.Duration(i)*time.Hour + time.Minute)}
+		spans, gaps = append(spans, span), append(gaps, Gap{GapOutage, span})
+	}
+	r.Targets[1].Latency = &Latency{Prober: "issue", Gaps: gaps}
+	r.Targets[1].Locations[0].Silent, r.Missing[0].Spans = spans, spans
+	var page bytes.Buffer
+	if err := HTML(&page, r); err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]int{"and 18 more": 3, "Mon 9 Nov 11:00 to Mon 9 Nov 11:01 (1 min)": 3 + 2, "Mon 9 Nov 12:00 to Mon 9 Nov 12:01 (1 min)": 2} {
+		if n := strings.Count(page.String(), what); n != want { // both charts mark every gap
+			t.Errorf("%q is there %d times, want %d", what, n, want)
+		}
+	}
+}
+
 // TestWords holds how numbers are said.
 func TestWords(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
@@ -163,7 +185,7 @@ func TestWords(t *testing.T) {
 		{q(200), q(100), "+100 %", "slower"},
 		{q(105), q(100), "+5 %", ""},
 		{q(50), q(100), "−50 %", "up"},
-		{q(101), q(100), "≈ +1 %", ""},
+		{q(101), q(100), "~ +1 %", ""},
 		{q(100), Quantile{}, "", ""},
 	} {
 		if said, class := changeSaid(c.now, c.before); said != c.said || class != c.class {

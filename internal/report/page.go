@@ -224,10 +224,15 @@ func (m *pageMaker) charts(v *targetView, t *Target) error {
 		if v.Latency.Of == "" {
 			v.Latency.Of = clean(l.Prober)
 		}
-		for _, g := range l.Gaps {
+		for i, g := range l.Gaps {
 			v.Latency.Outages = v.Latency.Outages || g.Kind == GapOutage
 			v.Latency.Silent = v.Latency.Silent || g.Kind == GapMissing
-			v.Latency.Gaps = append(v.Latency.Gaps, gapSaid(g, m.zone))
+			if i < maxSpans {
+				v.Latency.Gaps = append(v.Latency.Gaps, gapSaid(g, m.zone))
+			}
+		}
+		if more := len(l.Gaps) - maxSpans; more > 0 {
+			v.Latency.Gaps = append(v.Latency.Gaps, fmt.Sprintf("and %d more", more))
 		}
 		if cut := cutSaid(l); cut != "" {
 			v.Latency.Said += " " + cut

@@ -26,11 +26,19 @@ func (m *pageMaker) format(t time.Time, form, withYear string) string {
 	return t.Format(form)
 }
 
+// maxSpans bounds how many spans a list has: what comes and goes all the week fills no
+// page.
+const maxSpans = 12
+
 // spans are some spans in words.
 func (m *pageMaker) spans(list []Span) string {
-	said := make([]string, len(list))
+	said := make([]string, 0, maxSpans+1)
 	for i, s := range list {
-		said[i] = fmt.Sprintf("%s to %s (%s)", m.moment(s.Start), m.moment(s.End), lasted(s.Duration()))
+		if i == maxSpans {
+			said = append(said, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		said = append(said, fmt.Sprintf("%s to %s (%s)", m.moment(s.Start), m.moment(s.End), lasted(s.Duration())))
 	}
 	return strings.Join(said, ", ")
 }
@@ -160,7 +168,7 @@ func changeSaid(now, before Quantile) (said, class string) {
 	said = fmt.Sprintf("%+.0f %%", ratio*100)
 	switch {
 	case !sure:
-		return "≈ " + strings.Replace(said, "-", "−", 1), ""
+		return "~ " + strings.Replace(said, "-", "−", 1), ""
 	case ratio >= .1:
 		class = "slower"
 	case ratio <= -.1:
