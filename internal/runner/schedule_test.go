@@ -214,3 +214,38 @@ func TestNoInterval(t *testing.T) {
 		}
 	})
 }
+
+// TestFailedChecksSlowNoRun holds that a certificate that is not right, and the run that
+// confirms it, move no tick and take the place of none.
+func TestFailedChecksSlowNoRun(t *testing.T) {
+	confirm := func(r *probe.Result) bool { return r.Trigger != probe.TriggerConfirm }
+	bubble(t, Options{Incidents: confirm}, func(h *harness) {
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			facts := lasting(3*time.Second)(ctx, job)
+			facts.Certificate = &probe.Certificate{Checks: []probe.CheckResult{{Check: probe.CheckSCTs, Detail: "none"}}}
+			facts.Failure = &probe.Failure{Step: probe.StepCertificate, Kind: probe.FailureCertificate, Call: -1, Object: "certificate"}
+			return facts
+		}
+		h.start(configured())
+		first := h.firstOf(time.Minute)
+		h.sleepTo(time.Hour + first + 30*time.Second)
+		ticks := h.starts(probe.TriggerTick)
+		if len(ticks) != 61 {
+			t.Errorf("%d ticks in an hour and one more, want 61", len(ticks))
+		}
+		for i, s := range ticks {
+			if want := first + time.Duration(i)*time.Minute; s != want {
+				t.Fatalf("run %d started at %v, want %v", i, s, want)
+			}
+		}
+		if n := len(h.starts(probe.TriggerConfirm)); n != len(ticks) {
+			t.Errorf("%d runs confirm %d failures", n, len(ticks))
+		}
+		if missed := h.seen("missed"); len(missed) > 0 {
+			t.Errorf("missed %v", missed)
+		}
+		if v := h.status().Last().Verdict; v.Reason != "certificate_scts" || v.Fault != probe.FaultCA {
+			t.Errorf("verdict %+v", v)
+		}
+	})
+}
