@@ -162,7 +162,7 @@ func one(list []sighted, now time.Time) Incident {
 	i.Condition, i.Failures, i.Official, i.Uncertainty, i.Locations = "degraded", 0, nil, nil, nil
 	open := false
 	var lastSuccess time.Time
-	votes := map[[4]string]int{}
+	votes := map[[3]string]int{}
 	for _, s := range list {
 		if s.Condition == "down" {
 			i.Condition = "down"
@@ -198,7 +198,8 @@ func one(list []sighted, now time.Time) Incident {
 	}
 	most := list[0]
 	for _, s := range list {
-		if votes[s.said()] > votes[most.said()] {
+		// Of those that say the same, an exporter itself says more.
+		if n := votes[s.said()] - votes[most.said()]; n > 0 || n == 0 && s.From == FromExporters && most.From != FromExporters {
 			most = s
 		}
 	}
@@ -209,7 +210,7 @@ func one(list []sighted, now time.Time) Incident {
 	return i
 }
 
-func (s *sighted) said() [4]string { return [4]string{s.Module, s.Stage, s.Reason, s.Fault} }
+func (s *sighted) said() [3]string { return [3]string{s.Stage, s.Reason, s.Fault} }
 
 // cmpTime is t, or now where t is zero.
 func cmpTime(t, now time.Time) time.Time {

@@ -12,7 +12,7 @@ import (
 
 const (
 	// lifeStep is how far apart the times are at which it is asked which exporters are
-	// there; lookBack is how old a sample can be that Prometheus still takes for now.
+	// there; lookBack is how old a sample can be that is still taken for now.
 	lifeStep = time.Minute
 	lookBack = 5 * time.Minute
 	// clockSlack is how much the start of a process can seem to move without a restart.
@@ -31,8 +31,8 @@ type life struct {
 	of exporter
 	// born is when the process started; zero: not known.
 	born time.Time
-	// seen are the times in which it was scraped, in order and never empty: from the
-	// first sample of each to the last that is known.
+	// seen are the times, in order and never empty, in which it had been scraped within
+	// lookBack: at both ends of each too.
 	seen []Span
 }
 
@@ -57,7 +57,10 @@ func (l life) lastBefore(t time.Time) time.Time {
 
 // readLives asks which exporters were there, and when they were restarted, in order.
 func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, error) {
-	type sighting struct{ at, sample, born time.Time }
+	type sighting struct {
+		there bool
+		born  time.Time
+	}
 	seen := map[exporter]map[model.Time]*sighting{}
 	read := func(query string, set func(s *sighting, v time.Time)) error {
 		return m.client.each(ctx, query, since, until.Add(lifeStep), lifeStep, func(matrix model.Matrix) {
@@ -69,7 +72,7 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 				for _, pair := range stream.Values {
 					s := seen[of][pair.Timestamp]
 					if s == nil {
-						s = &sighting{at: pair.Timestamp.Time()}
+						s = &sighting{}
 						seen[of][pair.Timestamp] = s
 					}
 					set(s, seconds(float64(pair.Value)))
@@ -77,21 +80,21 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 			}
 		})
 	}
-	const by = "max by (job, instance, location) "
-	err := read(by+"(timestamp(acme_exporter_build_info))", func(s *sighting, v time.Time) { s.sample = v })
-	if err != nil {
+	const by, info = "max by (job, instance, location) ", "last_over_time(acme_exporter_build_info[5m])"
+	if err := read(by+"("+info+")", func(s *sighting, _ time.Time) { s.there = true }); err != nil {
 		return nil, err
 	}
-	err = read(by+"(process_start_time_seconds and on (job, instance, location) acme_exporter_build_info)", func(s *sighting, v time.Time) { s.born = v })
-	if err != nil {
+	// Other programs have a start too.
+	start := "last_over_time(process_start_time_seconds[5m]) and on (job, instance, location) " + info
+	if err := read(by+"("+start+")", func(s *sighting, v time.Time) { s.born = v }); err != nil {
 		return nil, err
 	}
 	var lives []life
 	for of, sightings := range seen {
 		var current *life
 		for _, at := range sorted(sightings) {
-			s := sightings[at]
-			if s.sample.IsZero() {
+			s, when := sightings[at], at.Time()
+			if !s.there {
 				continue
 			}
 			if current == nil || !s.born.IsZero() && s.born.Sub(current.born).Abs() > clockSlack {
@@ -100,10 +103,10 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 				}
 				current = &life{of: of, born: s.born}
 			}
-			if n := len(current.seen); n > 0 && s.sample.Sub(current.last()) < lookBack {
-				current.seen[n-1].End = s.sample
+			if n := len(current.seen); n > 0 && when.Sub(current.last()) < 2*lifeStep {
+				current.seen[n-1].End = when
 			} else {
-				current.seen = append(current.seen, Span{s.sample, s.sample})
+				current.seen = append(current.seen, Span{when, when})
 			}
 		}
 		if current != nil {
@@ -133,13 +136,12 @@ func stretches(lives []life, p Period) []stretch {
 		if l.last().Before(p.Since) || !l.first().Before(p.Until) {
 			continue
 		}
-		s := stretch{of: l.of, end: p.Until}
-		if last := l.lastBefore(p.Until); last.Before(p.Until.Add(-lifeStep)) {
-			// Between two looks there can have been another sample.
-			s.end = last.Add(lifeStep)
-		}
-		if i+1 < len(lives) && lives[i+1].of == l.of && lives[i+1].born.After(l.first()) && lives[i+1].born.Before(s.end) {
-			s.end = lives[i+1].born
+		s := stretch{of: l.of, end: l.lastBefore(p.Until)}
+		if i+1 < len(lives) && lives[i+1].of == l.of {
+			// There can have been samples between the last look and the restart.
+			if born := lives[i+1].born; born.After(l.first()) && born.Before(p.Until) && born.Before(s.end.Add(2*lifeStep)) {
+				s.end = born
+			}
 		}
 		switch {
 		case !l.born.IsZero() && !l.born.Before(p.Since):

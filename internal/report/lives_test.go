@@ -23,13 +23,13 @@ func TestStretches(t *testing.T) {
 		{"begun after", []life{{of, h(101), []Span{{h(101), h(120)}}}}, nil},
 		{"begun within", []life{{of, h(5), []Span{{h(6), h(120)}}}}, []stretch{{of, time.Time{}, p.Until}}},
 		{"first scraped within", []life{{of, h(-60), []Span{{h(6), h(120)}}}}, []stretch{{of, h(6), p.Until}}},
-		{"dead within", []life{{of, h(-60), []Span{{h(-50), h(40)}}}}, []stretch{{of, p.Since, h(40).Add(lifeStep)}}},
+		{"dead within", []life{{of, h(-60), []Span{{h(-50), h(40)}}}}, []stretch{{of, p.Since, h(40)}}},
 		{"silent at the start", []life{{of, h(-60), []Span{{h(-50), h(-3)}, {h(2), h(120)}}}}, []stretch{{of, h(-3), p.Until}}},
-		{"silent at the end", []life{{of, h(-60), []Span{{h(-50), h(90)}, {h(110), h(120)}}}}, []stretch{{of, p.Since, h(90).Add(lifeStep)}}},
+		{"silent at the end", []life{{of, h(-60), []Span{{h(-50), h(90)}, {h(110), h(120)}}}}, []stretch{{of, p.Since, h(90)}}},
 		{"restarted at once", []life{{of, h(-60), []Span{{h(-50), h(40)}}}, {of, h(40).Add(30 * time.Second), []Span{{h(40).Add(time.Minute), h(120)}}}},
 			[]stretch{{of, p.Since, h(40).Add(30 * time.Second)}, {of, time.Time{}, p.Until}}},
 		{"restarted later", []life{{of, h(-60), []Span{{h(-50), h(40)}}}, {of, h(50), []Span{{h(50), h(120)}}}},
-			[]stretch{{of, p.Since, h(40).Add(lifeStep)}, {of, time.Time{}, p.Until}}},
+			[]stretch{{of, p.Since, h(40)}, {of, time.Time{}, p.Until}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := stretches(c.lives, p)

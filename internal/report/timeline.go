@@ -68,14 +68,17 @@ const (
 	ruleDown      = "environment_target_location:acme_target_down:majority"
 )
 
-// readTimeline asks how a target was. A sample that is older than 60 s does not count,
-// as in the rules: where an agent has died nothing marks its series as stale.
+// fresh is how old a sample may be, as a range: less than the rules' 60 s. Where an agent
+// has died nothing marks its series as stale.
+const fresh = "[59s999ms]"
+
+// readTimeline asks how a target was.
 func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, error) {
 	t := &timeline{since: p.Since, until: p.Until, locations: map[string][]state{}}
-	sel := "{" + of.matchers() + "}"
-	recorded := ruleReporting + sel + " + " + ruleImpaired + sel + " + " + ruleDown + sel +
-		" and time() - timestamp(" + ruleReporting + sel + ") < 60"
-	raw := "acme_target_state" + sel + " == 1 and time() - timestamp(acme_target_state" + sel + ") < 60"
+	// timestamp(), which the rules use, takes older servers minutes over a range.
+	last := func(name string) string { return "last_over_time(" + name + "{" + of.matchers() + "}" + fresh + ")" }
+	recorded := last(ruleReporting) + " + " + last(ruleImpaired) + " + " + last(ruleDown)
+	raw := last("acme_target_state") + " == 1"
 
 	said := make([]bool, t.all()) // by a rule
 	err := m.client.each(ctx, recorded, p.Since, p.Until, glance, func(matrix model.Matrix) {
