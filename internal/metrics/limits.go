@@ -31,14 +31,13 @@ func limitLabel(limit string) string {
 	return unknownLimit
 }
 
-// initialiseLimits creates the series of t that count what the limits in force
-// refuse, at zero. Those of limits that are not in force any more stay.
-func (m *Metrics) initialiseLimits(t *target, c *config.Target) {
+// initialiseLimits creates the series of t that count what limits refuse, at zero: of
+// those in force, and of all others, for a CA may have limits of which nobody has told
+// us, and a series that is born at 1 has no increase().
+func (m *Metrics) initialiseLimits(t *target) {
 	names := []string{probe.LimitRequests, unknownLimit}
-	if c != nil {
-		for _, l := range c.Limits() {
-			names = append(names, string(l.Name))
-		}
+	for _, name := range config.LimitNames() {
+		names = append(names, string(name))
 	}
 	for _, name := range names {
 		m.f.limits.refused.WithLabelValues(t.name, t.environment, name)

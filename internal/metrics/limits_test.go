@@ -152,21 +152,24 @@ func TestRateLimited(t *testing.T) {
 	want(t, reg, wanted)
 }
 
-// A reload that makes a limit known creates its series, and keeps the counts.
+// A reload that makes a limit known keeps the counts. One that is not known counts
+// from zero as well.
 func TestRateLimitedAfterReload(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	p := configured(issuing, "1")
 	m.Apply([]config.Pair{p})
+	wanted := map[string]float64{"acme_rate_limited_total{limit=requests}": 0, "acme_rate_limited_total{limit=unknown}": 0}
+	for _, name := range config.LimitNames() {
+		wanted["acme_rate_limited_total{limit="+string(name)+"}"] = 0
+	}
+	want(t, reg, wanted)
 	r := issuance(issuing, "1", start)
-	r.RateLimit = &probe.RateLimit{Refused: true}
+	r.RateLimit = &probe.RateLimit{Limit: "new_orders", Refused: true}
 	m.Observe(r)
 	changed := *corp
 	changed.RateLimits = &config.RateLimits{NewOrders: &config.LimitSize{Count: 10, Period: 60}}
 	p.Target, p.Hash = &changed, "2"
 	m.Apply([]config.Pair{p})
-	want(t, reg, map[string]float64{
-		"acme_rate_limited_total{limit=requests}":   0,
-		"acme_rate_limited_total{limit=unknown}":    1,
-		"acme_rate_limited_total{limit=new_orders}": 0,
-	})
+	wanted["acme_rate_limited_total{limit=new_orders}"] = 1
+	want(t, reg, wanted)
 }

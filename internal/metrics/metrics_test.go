@@ -245,6 +245,13 @@ func TestApplyInitialises(t *testing.T) {
 		"acme_validation_spread_seconds{}":                             0,
 		"acme_rate_limited_total{limit=requests}":                      0,
 		"acme_rate_limited_total{limit=unknown}":                       0,
+		"acme_rate_limited_total{limit=new_orders}":                    0,
+		"acme_rate_limited_total{limit=certificates_per_domain}":       0,
+		"acme_rate_limited_total{limit=certificates_per_set}":          0,
+		"acme_rate_limited_total{limit=failed_validations}":            0,
+		"acme_rate_limited_total{limit=consecutive_failures}":          0,
+		"acme_rate_limited_total{limit=new_accounts_per_ip}":           0,
+		"acme_rate_limited_total{limit=new_accounts_per_network}":      0,
 	})
 	for _, absent := range []string{
 		"acme_probe_success", "acme_probe_last_run_timestamp_seconds", "acme_probe_last_success_timestamp_seconds",

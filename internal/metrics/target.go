@@ -31,13 +31,12 @@ func (m *Metrics) applyTargets(pairs []config.Pair) {
 		}
 		if old, ok := m.targets[next.name]; ok {
 			if old.environment == next.environment && old.url == next.url {
-				m.initialiseLimits(old, c.Target) // a limit may be new
 				continue
 			}
 			m.removeTarget(old)
 		}
 		m.targets[next.name] = next
-		m.initialiseLimits(next, c.Target)
+		m.initialiseLimits(next)
 		m.f.target.changes.WithLabelValues(next.name, next.environment)
 		for _, phase := range []probe.Phase{probe.PhaseDNS, probe.PhaseConnect, probe.PhaseTLS} {
 			m.f.calls.connection.WithLabelValues(next.name, next.environment, string(phase))
