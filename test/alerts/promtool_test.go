@@ -28,7 +28,9 @@ group_eval_order:
   - acme_exporter_state
   - acme_exporter_locations
   - acme_exporter_budget
+  - acme_exporter_budget_days
   - acme_exporter_latency
+  - acme_exporter_week
   - acme_exporter_down
   - acme_exporter_service
   - acme_exporter_certificates
