@@ -59,6 +59,11 @@ type answer struct {
 		Fault       string    `json:"fault"`
 		Summary     string    `json:"summary"`
 		Failures    int64     `json:"failures"`
+		Official    *struct {
+			Name  string    `json:"name"`
+			URL   string    `json:"url"`
+			Start time.Time `json:"start"`
+		} `json:"official"`
 	} `json:"incidents"`
 }
 
@@ -121,13 +126,17 @@ func (m *maker) ask(ctx context.Context, address string, a *asked) error {
 	}
 	for _, i := range had.Incidents {
 		of := key{i.Environment, i.Target}
-		a.incidents[of] = append(a.incidents[of], sighted{
+		s := sighted{
 			location: a.where(), lastSuccess: i.LastSuccess, seen: m.now,
 			Incident: Incident{
 				Condition: i.Condition, Start: i.Start, End: i.End, Module: i.Module, Stage: i.Stage, Reason: i.Reason, Fault: i.Fault,
 				Summary: i.Summary, Failures: i.Failures, From: FromExporters,
 			},
-		})
+		}
+		if i.Official != nil {
+			s.Official = &Official{Name: i.Official.Name, URL: i.Official.URL, Start: i.Official.Start}
+		}
+		a.incidents[of] = append(a.incidents[of], s)
 	}
 	return nil
 }

@@ -117,6 +117,14 @@ func (m *maker) fromMetrics(ctx context.Context, of key) ([]sighted, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = read("acme_incident_official_start_timestamp_seconds"+sel, func(e exporter, _ model.Metric, pair model.SamplePair) {
+		if s := current[e][pair.Timestamp]; s != nil {
+			s.Official = &Official{Start: seconds(float64(pair.Value))}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
 	err = read("acme_incident_info"+sel, func(e exporter, labels model.Metric, pair model.SamplePair) {
 		s := current[e][pair.Timestamp]
 		if s == nil {
