@@ -27,6 +27,7 @@ GOLANGCI_LINT := $(CACHE)/golangci-lint-$(call pin,golangci-lint)/golangci-lint
 AXE_CORE := $(CACHE)/axe-core-$(shell cat tools/axe-core/*.json | cksum | cut -d' ' -f1)/node_modules/axe-core/axe.min.js
 DASHBOARDS_SDK := $(CACHE)/dashboards-$(shell cat tools/dashboards/package*.json | cksum | cut -d' ' -f1)/node_modules/.package-lock.json
 PROMETHEUS := $(CACHE)/prometheus-$(call pin,prometheus)/prometheus
+ALERTMANAGER := $(CACHE)/alertmanager-$(call pin,alertmanager)/alertmanager
 
 .PHONY: build
 build: ## bin/acme_exporter, static
@@ -38,7 +39,18 @@ run: build ## an ACME CA, and acme_exporter beside it
 	@exec bin/demo -exporter bin/acme_exporter
 
 .PHONY: test
-test: test-product test-demo test-e2e ## everything
+test: test-tools ## everything
+	@$(MAKE) -j 2 test-live test-others
+
+# Most of test-live is waiting: it runs beside all the others.
+.PHONY: test-others
+test-others:
+	@$(MAKE) test-product
+	@$(MAKE) test-demo
+	@$(MAKE) test-e2e
+
+.PHONY: test-tools
+test-tools: deps $(AXE_CORE) $(DASHBOARDS_SDK) $(STEP_CA) $(PROMETHEUS) $(ALERTMANAGER)
 
 .PHONY: test-product
 test-product: ## the product; only Go
@@ -50,9 +62,20 @@ test-demo: ## the demo
 	@cd examples/demo && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 .PHONY: test-e2e
-test-e2e: deps $(AXE_CORE) $(DASHBOARDS_SDK) $(STEP_CA) $(PROMETHEUS) ## end to end, with real CAs, a browser and a container image
+test-e2e: test-tools ## end to end, with real CAs, a browser and a container image
 	@rm -rf bin/artifacts && mkdir -p bin/artifacts
-	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 -artifacts -outputdir=$(CURDIR)/bin/artifacts ./...
+	@cd test && $(GO) vet ./... && $(GO) test -count=1 -parallel 4 -artifacts -outputdir=$(CURDIR)/bin/artifacts $$($(GO) list ./... | grep -v '/live$$')
+
+.PHONY: test-live
+test-live: test-tools ## from fault to page: five exporters, Prometheus, Alertmanager; eleven minutes
+	@cd test && $(GO) test -count=1 -v -timeout 30m ./live
+
+# How long, as Go writes durations.
+SOAK := 1h
+
+.PHONY: soak
+soak: test-tools ## the same, and an hour (SOAK=) of what is healthy: no page
+	@cd test && $(GO) test -count=1 -v -timeout 0 ./live -args -watch $(SOAK)
 
 # What the tests need from Debian: each package with a file of its own.
 PACKAGES := \
@@ -142,6 +165,16 @@ $(PROMETHEUS):
 	@cd tools/prometheus && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -tags remove_all_sd \
 		-ldflags '-s -w -X $(version).Version=3.15.0' -o $(dir $@) \
 		github.com/prometheus/prometheus/cmd/promtool github.com/prometheus/prometheus/cmd/prometheus
+
+.PHONY: tool-alertmanager
+tool-alertmanager: $(ALERTMANAGER)
+	@echo $(ALERTMANAGER)
+
+# Newer ones need web pages that are built with npm.
+$(ALERTMANAGER):
+	@echo 'building Alertmanager, once' >&2
+	@cd tools/alertmanager && CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath \
+		-ldflags '-s -w -X $(version).Version=0.31.1' -o $@ github.com/prometheus/alertmanager/cmd/alertmanager
 
 .PHONY: tool-axe-core
 tool-axe-core: $(AXE_CORE)

@@ -2,7 +2,6 @@ package parts
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -62,6 +61,8 @@ modules:
 type Exporter struct {
 	// URL of its pages.
 	URL string
+	// Plain has it run as it is shipped, without the race detector.
+	Plain bool
 
 	tb        testing.TB
 	namespace *Namespace
@@ -105,7 +106,11 @@ func (e *Exporter) Reconfigure(old, text string) {
 }
 
 func (e *Exporter) command(args ...string) *exec.Cmd {
-	return e.namespace.Command(exporterBinary.build(e.tb), append([]string{
+	program := exporterBinary
+	if e.Plain {
+		program = plainBinary
+	}
+	return e.namespace.Command(program.build(e.tb), append([]string{
 		"--config.file=" + e.ConfigFile(), "--state.dir=" + filepath.Join(e.dir, "state"),
 	}, args...)...)
 }
@@ -134,11 +139,7 @@ func (e *Exporter) Serve(flags ...string) {
 	// A race found ends the process, and with it the test.
 	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	e.process = Start(e.tb, cmd)
-	ctx, cancel := context.WithTimeout(e.tb.Context(), Timeout)
-	defer cancel()
-	if err := e.process.WaitReady(ctx, e.namespace.Client(), e.URL+"/-/ready"); err != nil {
-		e.tb.Fatal(err)
-	}
+	e.namespace.awaitReady(e.tb, e.process, e.URL+"/-/ready")
 }
 
 // Scrape asks /probe for module, and waits for the answer.

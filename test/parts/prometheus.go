@@ -3,9 +3,9 @@ package parts
 import (
 	"context"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,25 +30,35 @@ type Prometheus struct {
 	// URL of its API, without a final slash.
 	URL string
 
-	tb      testing.TB
-	args    []string
-	api     v1.API
-	process *process.Process
+	tb         testing.TB
+	namespace  *Namespace
+	configFile string
+	dir        string // of its samples
+	args       []string
+	api        v1.API
+	process    *process.Process
 }
 
 // NewPrometheus configures the pinned Prometheus. Flags are added to those that say
 // where it listens and stores; --agent among them makes it an agent.
 func NewPrometheus(tb testing.TB, configFile string, flags ...string) *Prometheus {
 	tb.Helper()
+	return (*Namespace)(nil).NewPrometheus(tb, configFile, flags...)
+}
+
+// NewPrometheus is [NewPrometheus] in the namespace.
+func (n *Namespace) NewPrometheus(tb testing.TB, configFile string, flags ...string) *Prometheus {
+	tb.Helper()
 	address := process.Loopback(freePort(tb, "tcp"))
 	storage := "--storage.tsdb.path="
 	if slices.Contains(flags, "--agent") {
 		storage = "--storage.agent.path="
 	}
-	p := &Prometheus{URL: "http://" + address, tb: tb, args: append([]string{
-		"--config.file=" + configFile, "--web.listen-address=" + address, storage + tb.TempDir(),
-	}, flags...)}
-	client, err := api.NewClient(api.Config{Address: p.URL})
+	p := &Prometheus{URL: "http://" + address, tb: tb, namespace: n, configFile: configFile, dir: tb.TempDir()}
+	p.args = append([]string{
+		"--config.file=" + configFile, "--web.listen-address=" + address, storage + p.dir,
+	}, flags...)
+	client, err := api.NewClient(api.Config{Address: p.URL, Client: n.Client()})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,12 +69,8 @@ func NewPrometheus(tb testing.TB, configFile string, flags ...string) *Prometheu
 // Serve starts it, and waits until it is ready.
 func (p *Prometheus) Serve() {
 	p.tb.Helper()
-	p.process = Start(p.tb, exec.CommandContext(context.Background(), filepath.Join(PrometheusDir(p.tb), "prometheus"), p.args...))
-	ctx, cancel := context.WithTimeout(p.tb.Context(), Timeout)
-	defer cancel()
-	if err := p.process.WaitReady(ctx, http.DefaultClient, p.URL+"/-/ready"); err != nil {
-		p.tb.Fatal(err)
-	}
+	p.process = Start(p.tb, p.namespace.Command(filepath.Join(PrometheusDir(p.tb), "prometheus"), p.args...))
+	p.namespace.awaitReady(p.tb, p.process, p.URL+"/-/ready")
 }
 
 // Stop ends it as systemd would. Its samples stay.
@@ -83,17 +89,34 @@ func (p *Prometheus) API() v1.API { return p.api }
 // Query returns what expr is now. A warning fails the test as an error does.
 func (p *Prometheus) Query(expr string) model.Vector {
 	p.tb.Helper()
+	value := p.query(expr)
+	vector, ok := value.(model.Vector)
+	if !ok {
+		p.tb.Fatalf("query %s: a %s, want a vector", expr, value.Type())
+	}
+	return vector
+}
+
+// Samples returns all that is stored of a range selector such as up[5m].
+func (p *Prometheus) Samples(selector string) model.Matrix {
+	p.tb.Helper()
+	value := p.query(selector)
+	matrix, ok := value.(model.Matrix)
+	if !ok {
+		p.tb.Fatalf("query %s: a %s, want a matrix", selector, value.Type())
+	}
+	return matrix
+}
+
+func (p *Prometheus) query(expr string) model.Value {
+	p.tb.Helper()
 	ctx, cancel := context.WithTimeout(p.tb.Context(), Timeout)
 	defer cancel()
 	value, warnings, _, err := p.api.Query(ctx, expr, time.Now())
 	if err != nil || len(warnings) > 0 {
 		p.tb.Fatalf("query %s: %v, warnings %q", expr, err, warnings)
 	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		p.tb.Fatalf("query %s: a %s, want a vector", expr, value.Type())
-	}
-	return vector
+	return value
 }
 
 // Value returns the one value of expr, and false if it has none or several.
@@ -104,4 +127,37 @@ func (p *Prometheus) Value(expr string) (float64, bool) {
 		return 0, false
 	}
 	return float64(vector[0].Value), true
+}
+
+// Reload gives it another configuration, and returns when that is in force. It needs
+// the flag --web.enable-lifecycle.
+func (p *Prometheus) Reload(configuration string) {
+	p.tb.Helper()
+	write(p.tb, p.configFile, []byte(configuration))
+	p.namespace.Do(p.tb, http.MethodPost, p.URL+"/-/reload")
+}
+
+// Backfill adds the samples of a text in the OpenMetrics format. A Prometheus that
+// runs has them after it has been started again.
+func (p *Prometheus) Backfill(openMetrics []byte) {
+	p.tb.Helper()
+	file := filepath.Join(p.tb.TempDir(), "openmetrics.txt")
+	write(p.tb, file, openMetrics)
+	p.promtool("tsdb", "create-blocks-from", "openmetrics", file, p.dir)
+}
+
+// BackfillRules has the Prometheus, which runs, evaluate the recording rules of a file
+// for the time from start to end, and adds what they record as [Prometheus.Backfill]
+// does.
+func (p *Prometheus) BackfillRules(file string, start, end time.Time, interval time.Duration) {
+	p.tb.Helper()
+	p.promtool("tsdb", "create-blocks-from", "rules", "--url="+p.URL, "--output-dir="+p.dir, "--eval-interval="+interval.String(),
+		"--start="+strconv.FormatInt(start.Unix(), 10), "--end="+strconv.FormatInt(end.Unix(), 10), file)
+}
+
+func (p *Prometheus) promtool(args ...string) {
+	p.tb.Helper()
+	if out, err := p.namespace.Command(filepath.Join(PrometheusDir(p.tb), "promtool"), args...).CombinedOutput(); err != nil {
+		p.tb.Fatalf("promtool %q: %v\n%s", args, err, out)
+	}
 }

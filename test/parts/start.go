@@ -66,18 +66,39 @@ func Start(tb testing.TB, cmd *exec.Cmd) *process.Process {
 	return p
 }
 
+// awaitReady waits until GET url answers 200.
+func (n *Namespace) awaitReady(tb testing.TB, p *process.Process, url string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), Timeout)
+	defer cancel()
+	if err := p.WaitReady(ctx, n.Client(), url); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Until polls another process until done says so, and fails the test if that
 // takes longer than [Timeout].
 func Until(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
+	poll(tb, what, 20*time.Millisecond, Timeout, done)
+}
+
+// Within is [Until] for what takes minutes, and not longer than d.
+func Within(tb testing.TB, what string, d time.Duration, done func() bool) {
+	tb.Helper()
+	poll(tb, what, time.Second, d, done)
+}
+
+func poll(tb testing.TB, what string, every, most time.Duration, done func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	late := time.After(Timeout)
+	late := time.After(most)
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-late:
-			tb.Fatalf("wait until %s: not within %s", what, Timeout)
+			tb.Fatalf("wait until %s: not within %s", what, most)
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // unboundOptions keep unbound to its own directory and address, have it ask
-// servers on this machine, and forget soon what it has heard.
+// servers on this machine, and forget soon what it has heard. Pebble asks over TCP, and
+// of many at a time more than ten would have to wait.
 const unboundOptions = `server:
   directory: %[1]q
   chroot: ""
@@ -18,6 +19,7 @@ const unboundOptions = `server:
   do-daemonize: no
   use-syslog: no
   num-threads: 1
+  incoming-num-tcp: 200
   interface: %[2]s
   do-ip6: no
   access-control: 127.0.0.0/8 allow

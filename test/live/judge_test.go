@@ -1,0 +1,129 @@
+package live
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// judge holds that a scenario had its page and its warnings, and no others.
+func (s *stack) judge(t *testing.T, sc scenario, fault time.Time, lateness func(from, to time.Time) time.Duration) {
+	t.Helper()
+	pages, warnings := s.to("page", sc.target), s.to("warning", sc.target)
+	for _, sample := range s.prometheus.Query(fmt.Sprintf("sum by (module, stage, reason) (acme_probe_failures_total{target=%q}) > 0", sc.target)) {
+		t.Logf("%v runs failed or were skipped: %v", sample.Value, sample.Metric)
+	}
+	if tickets := s.to("ticket", sc.target); len(tickets) > 0 {
+		t.Errorf("tickets:%s", sent(tickets))
+	}
+	want := slices.Sorted(slices.Values(sc.warnings))
+	if got := s.warned(sc.target); !slices.Equal(got, want) {
+		t.Errorf("warned of %q, want %q:%s", got, want, sent(warnings))
+	} else if len(want) > 0 {
+		t.Logf("warned of %q, %.0f s after the fault", got, warnings[0].At.Sub(fault).Seconds())
+	}
+	if sc.page == "" {
+		if len(pages) > 0 {
+			t.Errorf("pages:%s", sent(pages))
+		}
+		return
+	}
+	if len(pages) != 2 || pages[0].Status != "firing" || pages[1].Status != "resolved" || len(pages[0].Alerts) != 1 {
+		t.Fatalf("want one page, and that it is resolved:%s", sent(pages))
+	}
+	page := pages[0].Alerts[0]
+	if page.Labels["alertname"] != "AcmeCADown" || !strings.Contains(page.Annotations["description"], sc.page) {
+		t.Errorf("want AcmeCADown that says %q:%s", sc.page, sent(pages))
+	}
+	took, late := pages[0].At.Sub(fault), lateness(fault, pages[0].At)
+	if took > within+late {
+		t.Errorf("paged %v after the fault, want %v; this machine was %v late", took, within, late)
+	}
+	t.Logf("paged %.1f s after the fault (this machine was %.1f s late): %s", took.Seconds(), late.Seconds(), page.Annotations["description"])
+}
+
+// judgeConditions holds that what is said to have happened did: the CA that nothing
+// happened to refused nonces, and had no failed run all the same; the one that flapped
+// worked in between; the one whose limit was hit went on to refuse.
+func (s *stack) judgeConditions(t *testing.T, between float64) {
+	t.Helper()
+	if t.Logf("%.0f runs succeeded while it flapped", between); between < 10 {
+		t.Errorf("%.0f runs succeeded while it flapped, want 10", between)
+	}
+	for _, c := range []struct {
+		expression string
+		least      float64
+	}{
+		{`sum(acme_request_retries_total{target="healthy",cause="bad_nonce"})`, 1},
+		{`sum(acme_probes_total{target="healthy",module="issue",outcome="success"})`, 5 * watch.Minutes()},
+		{`0 - sum(acme_probes_total{target="healthy",outcome="failure"})`, 0},
+		{`sum(acme_probes_total{target="flapping",outcome="failure"})`, 10},
+		{`sum(acme_probes_total{target="limited",outcome="skipped"})`, 10},
+	} {
+		got := s.value(c.expression)
+		t.Logf("%s: %.0f", c.expression, got)
+		if got < c.least {
+			t.Errorf("%s: %v, want %v at least", c.expression, got, c.least)
+		}
+	}
+}
+
+// judgeExporters holds that the exporters that were killed are missed, and no others,
+// and that nobody is paged for it.
+func (s *stack) judgeExporters(t *testing.T, silenced time.Time) {
+	t.Helper()
+	for _, receiver := range []string{"page", "ticket"} {
+		if list := s.to(receiver, ""); len(list) > 0 {
+			t.Errorf("%s:%s", receiver, sent(list))
+		}
+	}
+	warnings := s.to("warning", "")
+	var want []string
+	for _, l := range s.far[:4] {
+		want = append(want, "AcmeExporterDown "+l.name)
+	}
+	slices.Sort(want)
+	if got := s.warned(""); !slices.Equal(got, want) {
+		t.Errorf("warned of %q, want %q:%s", got, want, sent(warnings))
+	}
+	if at, _ := s.first("warning", quiet, "AcmeLocationsMissing"); at.Before(silenced) {
+		t.Errorf("four of five locations were missed at %v, before they were silent", at)
+	} else {
+		t.Logf("four of five silent: warned %.0f s after it", at.Sub(silenced).Seconds())
+	}
+}
+
+// measureLateness has a clock run beside the test, and returns what says by how much
+// it was late, all in all, between two times: on a machine that has too much to do the
+// other parts are too.
+func (s *stack) measureLateness() func(from, to time.Time) time.Duration {
+	const period = 50 * time.Millisecond
+	type lag struct {
+		at time.Time
+		by time.Duration
+	}
+	lags := make(chan []lag, 1)
+	lags <- nil
+	go func() {
+		for last := time.Now(); s.t.Context().Err() == nil; {
+			s.sleep(period)
+			now := time.Now()
+			if by := now.Sub(last) - period; by > period {
+				lags <- append(<-lags, lag{now, by})
+			}
+			last = now
+		}
+	}()
+	return func(from, to time.Time) (sum time.Duration) {
+		all := <-lags
+		lags <- all
+		for _, l := range all {
+			if l.at.After(from) && l.at.Before(to) {
+				sum += l.by
+			}
+		}
+		return sum
+	}
+}
