@@ -114,10 +114,10 @@ lint: $(GOLANGCI_LINT) ## golangci-lint on all our modules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 .PHONY: bench
-bench: ## cost and precision of a run, against a reference in the same run; cost of the budget, of checks and of the page
+bench: ## cost and precision of a run, against a reference in the same run; cost of the budget, of checks, of the page and of the rules
 	@$(GO) test -run '^$$' -bench . -benchmem ./internal/budget ./internal/conformance
 	@$(GO) test -run '^$$' -bench Index -benchtime 100x ./internal/web
-	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./bench
+	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 40m ./bench
 
 .PHONY: docs
 docs: ## the generated pages of docs/

@@ -29,6 +29,7 @@ group_eval_order:
   - acme_exporter_locations
   - acme_exporter_budget
   - acme_exporter_budget_days
+  - acme_exporter_rates
   - acme_exporter_latency
   - acme_exporter_week
   - acme_exporter_down
