@@ -24,6 +24,8 @@ type attempt struct {
 	persists bool
 	// authorized says that the CA takes the name for authorized.
 	authorized bool
+	// undo is the follow-up that revokes what comes of the order.
+	undo string
 }
 
 // unproved reports whether the CA has to refuse because nobody proves anything.
@@ -66,20 +68,36 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 		return err
 	}
 	pending := slices.DeleteFunc(slices.Clone(authzs), isValid)
-	if len(pending) < len(authzs) {
-		if err := r.promiseValid(authzs); err != nil {
-			return err
-		}
-	}
-	name := about(a.order.names)
+	name, known := about(a.order.names), len(pending) < len(authzs)
 	switch {
 	case a.byPolicy() && len(pending) > 0:
 		// No challenge is accepted: the name may be somebody's, who is not to be visited.
 		return refusal(probe.RefusalMissing, probe.StepOrder, "the CA has taken the order").of(name)
-	case a.byPolicy():
-		return r.obtain(ctx, a)
-	case len(pending) < len(authzs):
+	case !a.byPolicy() && known:
+		if err := r.promiseValid(authzs); err != nil {
+			return err
+		}
 		return refusal(probe.RefusalUnproven, probe.StepAuthorization, "the CA took the name for authorized before a challenge was accepted: it may know the account, or a domain above").of(name)
+	}
+	// Before the authorization is promised to be deactivated, and so done before: an
+	// order without it is one of which CAs say no more what came of it.
+	err = r.step(probe.StepSetup, "", func() (err error) {
+		a.undo, err = r.leaveRevocation(&probe.Revocation{Reason: probe.ReasonUnspecified}, a.order.url)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !r.spending.finalized && !r.spending.issued {
+			r.forget(a.undo) // nothing can have come of it
+		}
+	}()
+	if a.byPolicy() {
+		if err := r.promiseValid(authzs); err != nil {
+			return err
+		}
+		return r.obtain(ctx, a)
 	}
 	a.persists = slices.ContainsFunc(pending, func(z *acme.Authorization) bool {
 		return slices.ContainsFunc(z.Challenges, func(c *acme.Challenge) bool { return c.Type == string(probe.DNSPersist01) })
@@ -105,31 +123,19 @@ func (r *run) promiseValid(authzs []*acme.Authorization) error {
 	})
 }
 
-// obtain has the certificate issued that the CA has to refuse, as evidence. That it is
-// revoked is stored before.
+// obtain has the certificate issued that the CA has to refuse, as evidence.
 func (r *run) obtain(ctx context.Context, a *attempt) error {
 	a.authorized = true
 	r.current = probe.StepFinalization
 	if _, err := r.take(probe.SpendCertificate, a.order.names); err != nil {
 		return err
 	}
-	var undo string
-	err := r.step(probe.StepSetup, "", func() (err error) {
-		undo, err = r.leaveRevocation(&probe.Revocation{Reason: probe.ReasonUnspecified}, a.order.url)
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	var url string
-	err = r.step(probe.StepFinalization, "", func() error {
+	err := r.step(probe.StepFinalization, "", func() (err error) {
 		url, err = r.finalizeOrder(ctx, a.order, a.csr)
 		return err
 	})
 	if err != nil {
-		if !r.spending.finalized && !r.spending.issued {
-			r.forget(undo)
-		}
 		return err
 	}
 	return r.step(probe.StepDownload, "", func() error {
@@ -141,6 +147,11 @@ func (r *run) obtain(ctx context.Context, a *attempt) error {
 		// is there.
 		_ = r.inspect(chain, a.key.Public(), a.order.names)
 		r.facts.Certificate.PEM = evidence(chain)
+		// Now that it is here, its revocation needs the order no more.
+		if _, err := r.leaveRevocation(revocationOf(chain, probe.ReasonUnspecified), ""); err != nil {
+			return err
+		}
+		r.forget(a.undo)
 		return nil
 	})
 }

@@ -87,7 +87,7 @@ func TestConfirm(t *testing.T) {
 // and nothing is tried again at once.
 func TestRefusalsAreNotConfirmed(t *testing.T) {
 	expecting := func(p *config.Pair) { p.Module.Issue.Expect = &config.Expect{Problem: probe.ProblemCAA} }
-	bubble(t, Options{Incidents: func(*probe.Result) bool { return true }}, func(h *harness) {
+	bubble(t, Options{Incidents: func(r *probe.Result) bool { return r.Trigger == probe.TriggerTick }}, func(h *harness) {
 		var failing atomic.Bool
 		h.run = func(context.Context, Job) probe.Facts {
 			if failing.Load() {

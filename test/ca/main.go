@@ -63,6 +63,8 @@ func main() {
 	limitsVar(&edgeLimits, "edge-limits", "limits of the calls of one address, before the CA", edgeKinds)
 	var signing signingOptions
 	signingFlags(&signing)
+	var rules policy
+	policyFlags(&rules)
 	flag.Parse()
 	if !smooth {
 		o.Roughness = rough
@@ -77,7 +79,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), faults: &fault.Injector{Nonce: noncePath}, renewals: new(renewals), log: log, root: root, issuer: issuer}
+	p := parts{gate: newGate(), limiter: newLimiter(limits), edge: newEdge(edgeLimits), faults: &fault.Injector{Nonce: noncePath}, renewals: new(renewals), policy: &rules, resolver: o.Resolver, log: log, root: root, issuer: issuer}
 	err := p.sign(signing)
 	if err == nil {
 		err = run(ctx, stop, o, p)
@@ -105,6 +107,8 @@ type parts struct {
 	edge     *edge
 	faults   *fault.Injector
 	renewals *renewals
+	policy   *policy
+	resolver string  // that it asks, host:port
 	signer   *signer // nil: Pebble signs
 	log      http.Handler
 	// root and issuer are files to write roots to; empty: none.
@@ -121,7 +125,7 @@ func (p *parts) sign(o signingOptions) (err error) {
 
 // within puts p's parts around Pebble's handler, the limiter outermost.
 func (p parts) within(next http.Handler, store *db.MemoryStore) http.Handler {
-	next = p.renewals.wrap(next, store)
+	next = p.policy.wrap(p.renewals.wrap(next, store), store, p.resolver)
 	if p.signer != nil {
 		next = p.signer.wrap(next, store)
 	}
