@@ -188,7 +188,7 @@ func TestNotRefused(t *testing.T) {
 			if f == nil || f.Kind != probe.FailureRefusal || f.Refusal != tt.kind || f.Step != tt.step || !strings.Contains(f.Detail, tt.detail) {
 				t.Fatalf("failure %+v", f)
 			}
-			if f.Identifier == "" || facts.Misissued() != (tt.kind == probe.RefusalMisissued) || facts.Refusal.Refused() {
+			if f.Identifier == "" || (facts.Misissued() == probe.MisissuedCertificate) != (tt.kind == probe.RefusalMisissued) || facts.Refusal.Refused() {
 				t.Errorf("failure %+v, refusal %+v", f, facts.Refusal)
 			}
 			checkEvidence(t, facts, tt.issued)
@@ -249,7 +249,7 @@ func (b *bench) checkUndone(facts probe.Facts, nothing bool) {
 	switch downloaded := facts.Certificate != nil; {
 	case downloaded && (len(revoke) != 1 || len(revoke[0].Revocation.Chain) == 0 || revoke[0].URL != ""):
 		b.t.Errorf("the certificate is not revoked: %+v", revoke)
-	case !downloaded && facts.Misissued() && (len(revoke) != 1 || revoke[0].URL == ""):
+	case !downloaded && facts.Misissued() == probe.MisissuedCertificate && (len(revoke) != 1 || revoke[0].URL == ""):
 		b.t.Errorf("what became of the order is not revoked: %+v", revoke)
 	}
 }
@@ -291,7 +291,7 @@ func TestRefusedOtherwise(t *testing.T) {
 			}
 			facts := runFor(t, time.Minute, b.refusing(tt.expected, toldNothing))
 			wantFailure(t, facts, tt.step, tt.kind, tt.object, "")
-			if facts.Refusal.Refused() || facts.Misissued() {
+			if facts.Refusal.Refused() || facts.Misissued() != "" {
 				t.Errorf("refusal %+v", facts.Refusal)
 			}
 		})

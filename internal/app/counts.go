@@ -14,24 +14,32 @@ import (
 // bucketFailedChecks has, for each pair that had a certificate fail a check, how many.
 const bucketFailedChecks = "failed_checks"
 
-// failedChecks is how many certificates of a pair failed each check, ever, and how many
-// must not have been issued. It is also the stored form.
+// failedChecks is how many certificates of a pair failed each check, ever, and how often
+// the CA gave what it had to refuse. It is also the stored form.
 type failedChecks struct {
 	probe.Pair
 	Environment string                 `json:"environment"`
 	Failed      map[probe.Check]uint64 `json:"failed"`
-	Misissued   uint64                 `json:"misissued,omitempty"`
+	// Misissued are those of certificates, Misauthorized of authorizations.
+	Misissued     uint64 `json:"misissued,omitempty"`
+	Misauthorized uint64 `json:"misauthorized,omitempty"`
 }
 
-// counts keeps over restarts how many certificates failed a check or must not have been
-// issued: that is rare, and
-// must not be lost because the process ends before the next scrape. It is an observer,
+// misissued returns by kind how often the CA gave what it had to refuse.
+func (f *failedChecks) misissued() map[probe.Misissuance]uint64 {
+	return map[probe.Misissuance]uint64{
+		probe.MisissuedCertificate: f.Misissued, probe.MisissuedAuthorization: f.Misauthorized,
+	}
+}
+
+// counts keeps over restarts how many certificates failed a check, and how often a CA
+// gave what it had to refuse: that is rare, and must not be lost because the process ends before the next scrape. It is an observer,
 // and comes after the metrics, which have counted what it stores.
 type counts struct {
 	store  *store
 	logger *slog.Logger
 	// show has a pair's counters start with what is kept of it.
-	show func(p probe.Pair, failed map[probe.Check]uint64, misissued uint64)
+	show func(p probe.Pair, failed map[probe.Check]uint64, misissued map[probe.Misissuance]uint64)
 
 	mu           sync.Mutex                   // guards the fields below
 	environments map[probe.Pair]string        // of the configured pairs
@@ -39,7 +47,7 @@ type counts struct {
 	shown        map[probe.Pair]bool          // those whose counters say what is kept
 }
 
-func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64, uint64)) *counts {
+func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64, map[probe.Misissuance]uint64)) *counts {
 	return &counts{store: s, logger: logger, show: show, kept: make(map[probe.Pair]*failedChecks), shown: make(map[probe.Pair]bool)}
 }
 
@@ -80,7 +88,7 @@ func (c *counts) Apply(pairs []config.Pair) {
 			delete(c.shown, p)
 			gone = append(gone, state.Change{Bucket: bucketFailedChecks, Key: p.String()})
 		case !c.shown[p]:
-			c.show(p, f.Failed, f.Misissued)
+			c.show(p, f.Failed, f.misissued())
 			c.shown[p] = true
 		}
 	}
@@ -103,7 +111,7 @@ func (c *counts) Observe(r *probe.Result) {
 			}
 		}
 	}
-	if len(failed) == 0 && !r.Misissued() {
+	if len(failed) == 0 && r.Misissued() == "" {
 		return
 	}
 	kept := c.kept[r.Pair]
@@ -114,8 +122,11 @@ func (c *counts) Observe(r *probe.Result) {
 	for _, check := range failed {
 		kept.Failed[check]++
 	}
-	if r.Misissued() {
+	switch r.Misissued() {
+	case probe.MisissuedCertificate:
 		kept.Misissued++
+	case probe.MisissuedAuthorization:
+		kept.Misauthorized++
 	}
 	c.commit(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: kept})
 }

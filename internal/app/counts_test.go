@@ -25,7 +25,7 @@ func TestCounts(t *testing.T) {
 		r.Failure = &probe.Failure{Kind: probe.FailureRefusal, Refusal: probe.RefusalMisissued}
 		return r
 	}
-	var more uint64 // what is shown of these
+	var more map[probe.Misissuance]uint64 // what is shown of these
 	failed := func(checks ...probe.Check) *probe.Result {
 		r := &probe.Result{Pair: pair}
 		r.Certificate = &probe.Certificate{Checks: []probe.CheckResult{{Check: probe.CheckValidity, Passed: true}}}
@@ -43,7 +43,7 @@ func TestCounts(t *testing.T) {
 		}
 		s := &store{dir: dir, open: open}
 		shown = new(map[probe.Check]uint64)
-		c = newCounts(s, slog.New(slog.DiscardHandler), func(p probe.Pair, f map[probe.Check]uint64, misissued uint64) {
+		c = newCounts(s, slog.New(slog.DiscardHandler), func(p probe.Pair, f map[probe.Check]uint64, misissued map[probe.Misissuance]uint64) {
 			if p != pair || *shown != nil {
 				t.Errorf("%s is shown, after %v", p, *shown)
 			}
@@ -87,18 +87,22 @@ func TestCounts(t *testing.T) {
 	unproven := misissued()
 	unproven.Failure.Refusal = probe.RefusalUnproven
 	c.Observe(unproven)
+	unproven.Failure.Refusal = probe.RefusalMisauthorized
+	for range 3 {
+		c.Observe(unproven)
+	}
 	stop()
 	c, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})
-	if more != 1 {
-		t.Errorf("misissued, after a start: %d, want 1", more)
+	if more[probe.MisissuedCertificate] != 1 || more[probe.MisissuedAuthorization] != 3 {
+		t.Errorf("misissued, after a start: %v, want 1 certificate and 3 authorizations", more)
 	}
 	c.Observe(misissued())
 	stop()
 	_, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})
-	if more != 2 {
-		t.Errorf("misissued, after two starts: %d, want 2", more)
+	if more[probe.MisissuedCertificate] != 2 || more[probe.MisissuedAuthorization] != 3 {
+		t.Errorf("misissued, after two starts: %v, want 2 certificates and 3 authorizations", more)
 	}
 	stop()
 

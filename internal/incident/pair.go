@@ -73,7 +73,7 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 	default:
 		p.remember(recent{Class: c, Start: start, End: end, Before: before}, r, rules)
 		first := p.first(rules)
-		if c == conclusive && r.Misissued() { // there is a certificate: nothing has to be confirmed
+		if c == conclusive && r.Misissued() != "" { // it is proved: nothing has to be confirmed
 			first = p.streak(len(p.Recent) - 1)
 		}
 		if c != success && first >= 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// A certificate that must not have been issued needs no second one, and what is not
-// proved needs as much as everything else.
+// What is proved to be given though it had to be refused needs no second one, and what
+// is not proved needs as much as everything else.
 func TestMisissuance(t *testing.T) {
 	misissued := func(kind probe.RefusalKind, v probe.Verdict) *probe.Result {
 		r := result("refused", at(2*time.Minute), v)
@@ -30,7 +30,8 @@ func TestMisissuance(t *testing.T) {
 		{"proved", "..", misissued(probe.RefusalMisissued, gravest), "refused down 2-open ca failed=1 flaps=0 uncertainty=1m0s"},
 		{"proved, after another failure", ".U", misissued(probe.RefusalMisissued, gravest), "refused down 1-open ca failed=2 flaps=0 uncertainty=1m0s"},
 		{"not proved", "..", misissued(probe.RefusalUnproven, doubt), ""},
-		{"authorized", "..", misissued(probe.RefusalMisauthorized, caFault), ""},
+		{"proved of an authorization", "..", misissued(probe.RefusalMisauthorized, gravest), "refused down 2-open ca failed=1 flaps=0 uncertainty=1m0s"},
+		{"not refused", "..", misissued(probe.RefusalMissing, doubt), ""},
 	} {
 		tr := New(Options{})
 		tr.Apply(begin, []Pair{pair("refused", uncritical)})

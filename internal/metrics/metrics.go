@@ -147,10 +147,10 @@ func (m *Metrics) Restore(r *probe.Result) {
 	m.show(p, r)
 }
 
-// RestoreCounts has the pair's counters of failed checks, and of certificates that must
-// not have been issued, go on where they were before the start. It must be called once for a pair, and before its first run.
-// Checks that the pair does not make any more stay absent.
-func (m *Metrics) RestoreCounts(name probe.Pair, failed map[probe.Check]uint64, misissued uint64) {
+// RestoreCounts has the pair's counters of failed checks, and of what the CA gave that
+// it had to refuse, go on where they were before the start. It must be called once for a
+// pair, and before its first run. Checks that the pair does not make any more stay absent.
+func (m *Metrics) RestoreCounts(name probe.Pair, failed map[probe.Check]uint64, misissued map[probe.Misissuance]uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.pairs[name]
@@ -161,7 +161,9 @@ func (m *Metrics) RestoreCounts(name probe.Pair, failed map[probe.Check]uint64, 
 		m.f.issued.checkFailed.WithLabelValues(p.labels(string(check))...).Add(float64(failed[check]))
 	}
 	if p.expected != "" {
-		m.f.issued.misissued.WithLabelValues(p.labels()...).Add(float64(misissued))
+		for _, kind := range probe.Misissuances() {
+			m.f.issued.misissued.WithLabelValues(p.labels(string(kind))...).Add(float64(misissued[kind]))
+		}
 	}
 }
 

@@ -84,11 +84,11 @@ func (m *Metrics) countConnection(p *pair, c *probe.Call) {
 	}
 }
 
-// countChecks counts the checks that the run's certificate failed, and whether there
-// must not be one.
+// countChecks counts the checks that the run's certificate failed, and what the CA gave
+// that it had to refuse.
 func (m *Metrics) countChecks(p *pair, r *probe.Result) {
-	if p.expected != "" && r.Misissued() {
-		m.f.issued.misissued.WithLabelValues(p.labels()...).Inc()
+	if kind := r.Misissued(); p.expected != "" && kind != "" {
+		m.f.issued.misissued.WithLabelValues(p.labels(string(kind))...).Inc()
 	}
 	if r.Certificate == nil {
 		return

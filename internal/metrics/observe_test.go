@@ -303,8 +303,8 @@ func TestObserveChecks(t *testing.T) {
 func TestRestoreCounts(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
-	m.RestoreCounts(issuing, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckLint: 2}, 0)
-	m.RestoreCounts(probe.Pair{Target: "gone", Module: "issue"}, map[probe.Check]uint64{probe.CheckKey: 7}, 0)
+	m.RestoreCounts(issuing, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckLint: 2}, nil)
+	m.RestoreCounts(probe.Pair{Target: "gone", Module: "issue"}, map[probe.Check]uint64{probe.CheckKey: 7}, nil)
 	r := issuance(issuing, "1", start)
 	r.Certificate.Checks = []probe.CheckResult{{Check: probe.CheckKey}}
 	m.Observe(r)

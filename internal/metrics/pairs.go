@@ -112,7 +112,9 @@ func (m *Metrics) initialise(p *pair) {
 		}
 	}
 	if p.expected != "" {
-		m.f.issued.misissued.WithLabelValues(p.labels()...)
+		for _, kind := range probe.Misissuances() {
+			m.f.issued.misissued.WithLabelValues(p.labels(string(kind))...)
+		}
 	}
 	if p.revokes {
 		for _, via := range probe.RevocationVias() {

@@ -21,7 +21,7 @@ func refused(name probe.Pair, hash, problem string) config.Pair {
 func TestRefusal(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{refused(refusing, "1", "unauthorized")})
-	want(t, reg, map[string]float64{"acme_misissued_total{}": 0})
+	want(t, reg, map[string]float64{"acme_misissued_total{kind=certificate}": 0, "acme_misissued_total{kind=authorization}": 0})
 	r := issuance(refusing, "1", start)
 	r.Certificate, r.Steps = nil, r.Steps[:6]
 	r.Visits = []probe.Visit{{At: r.Steps[5].Start + ms, Challenge: probe.DNS01, Family: probe.IPv4, Network: 1, Asked: "TXT", Answered: "NODATA"}}
@@ -29,7 +29,7 @@ func TestRefusal(t *testing.T) {
 	m.Observe(r)
 	got := values(t, reg)
 	for name, value := range map[string]float64{
-		"acme_probes_total{fault=,outcome=success}": 1, "acme_misissued_total{}": 0,
+		"acme_probes_total{fault=,outcome=success}": 1, "acme_misissued_total{kind=certificate}": 0,
 		"acme_step_duration_seconds{step=order}":                      1,
 		"acme_validation_requests_total{challenge=dns-01,family=ip4}": 1,
 		"acme_follow_ups_total{kind=revoke,outcome=success}":          0,
@@ -58,8 +58,9 @@ func TestRefusal(t *testing.T) {
 func TestMisissued(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{refused(refusing, "1", "caa"), configured(issuing, "1")})
-	m.RestoreCounts(refusing, nil, 3)
-	m.RestoreCounts(issuing, nil, 3)
+	kept := map[probe.Misissuance]uint64{probe.MisissuedCertificate: 3, probe.MisissuedAuthorization: 5}
+	m.RestoreCounts(refusing, nil, kept)
+	m.RestoreCounts(issuing, nil, kept)
 	for _, kind := range probe.Refusals() {
 		r := failed(issuance(refusing, "1", start), probe.FaultCA)
 		r.Refusal = &probe.Refusal{Expected: "caa"}
@@ -70,8 +71,8 @@ func TestMisissued(t *testing.T) {
 			t.Error("its finalization is compared with others")
 		}
 	}
-	if got := values(t, reg, "acme_misissued_total"); got["acme_misissued_total{}"] != 4 || len(got) != 1 {
-		t.Errorf("%v, want 4", got)
+	if got := values(t, reg, "acme_misissued_total"); got["acme_misissued_total{kind=certificate}"] != 4 || got["acme_misissued_total{kind=authorization}"] != 6 || len(got) != 2 {
+		t.Errorf("%v, want 4 and 6", got)
 	}
 }
 

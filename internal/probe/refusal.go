@@ -50,10 +50,34 @@ type Refusal struct {
 // Refused reports whether the CA has refused as it had to.
 func (r *Refusal) Refused() bool { return r != nil && r.Problem != nil }
 
-// Misissued reports whether the run has proved that the CA issues what it has to
-// refuse.
-func (f *Facts) Misissued() bool {
-	return f.Failure != nil && f.Failure.Kind == FailureRefusal && f.Failure.Refusal == RefusalMisissued
+// Misissuance is what a CA gave that it had to refuse, where that is proved. The list
+// is closed.
+type Misissuance string
+
+// What a CA can give.
+const (
+	MisissuedCertificate   Misissuance = "certificate"
+	MisissuedAuthorization Misissuance = "authorization" // and no certificate has come of it
+)
+
+// Misissuances lists all of it.
+func Misissuances() []Misissuance {
+	return []Misissuance{MisissuedCertificate, MisissuedAuthorization}
+}
+
+// Misissued returns what the run has proved that the CA gives though it has to refuse;
+// empty: nothing.
+func (f *Facts) Misissued() Misissuance {
+	if f.Failure == nil || f.Failure.Kind != FailureRefusal {
+		return ""
+	}
+	switch f.Failure.Refusal {
+	case RefusalMisissued:
+		return MisissuedCertificate
+	case RefusalMisauthorized:
+		return MisissuedAuthorization
+	}
+	return ""
 }
 
 // Perspectives is from how many networks a CA's validators fetched the answer, held

@@ -8,7 +8,7 @@ var refusals = []ReasonDoc{
 	failure(Misauthorized, ca, "the CA takes a name for authorized that nobody has proved",
 		"The authorization became valid though nobody got the answer to its challenge. No certificate came of it: the CA refused it later, it was not finished in time, or our budget had none left to hold the proof.",
 		"The CA's: what it relies on for an issuance is wrong.",
-		"As for `misissued`, and read in the summary why there is no certificate."),
+		"Do what the [runbook](runbooks/AcmeMisissuance.md) says: it is counted, an incident and alerted as `misissued` is. Read in the summary why there is no certificate."),
 	failure(MisissuanceUnproven, unknown, "the CA went on where it had to refuse, and may have been right to",
 		"A certificate, or a valid authorization, and something that may have entitled the CA to it; the summary says what. A certificate is kept and revoked as if it were a misissuance.",
 		"Not to be told.",

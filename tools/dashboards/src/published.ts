@@ -79,8 +79,8 @@ export const published: Row[] = [
       ),
       bars(
         {
-          title: 'Misissued certificates',
-          description: 'Certificates that the CA issued though it had to refuse, and that is proved. Only modules that expect a refusal.',
+          title: 'Misissued',
+          description: 'Certificates, and authorizations without one, that the CA gave though it had to refuse, and that is proved. Only modules that expect a refusal.',
           unit: 'short',
           thresholds: steps([1, 'red']),
           min: 0,
@@ -89,8 +89,8 @@ export const published: Row[] = [
           interval,
         },
         {
-          expr: `sum by (target, module) (increase(${ofPair('acme_misissued_total')}${window}))`,
-          legend: '{{target}} {{module}}',
+          expr: `sum by (target, module, kind) (increase(${ofPair('acme_misissued_total')}${window}))`,
+          legend: '{{target}} {{module}} {{kind}}',
         },
       ),
     ],
