@@ -61,6 +61,26 @@ func (r *run) leave(f probe.FollowUp, life time.Duration) (id string, err error)
 	return f.ID, nil
 }
 
+// amend stores what else a follow-up of this run has to know of what the CA had to
+// refuse. It does nothing where there is no such follow-up any more.
+func (r *run) amend(id string, change func(*probe.Forbidden)) error {
+	i := slices.IndexFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == id })
+	if i < 0 {
+		return nil
+	}
+	f, known := r.facts.FollowUps[i], probe.Forbidden{}
+	if f.Forbidden != nil {
+		known = *f.Forbidden // which others may be reading
+	}
+	change(&known)
+	f.Forbidden = &known
+	if err := r.FollowUps.Add(f); err != nil {
+		return fail(probe.FailureLocal, "", "cannot store what is to be undone: "+quoted(err.Error()))
+	}
+	r.facts.FollowUps[i] = f
+	return nil
+}
+
 // settle forgets the follow-ups with nothing left to do: none of their
 // authorizations can become valid. One that cannot be forgotten stays in the
 // facts, and will find out by itself.

@@ -82,7 +82,10 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 	// Before the authorization is promised to be deactivated, and so done before: an
 	// order without it is one of which CAs say no more what came of it.
 	err = r.step(probe.StepSetup, "", func() (err error) {
-		a.undo, err = r.leaveRevocation(&probe.Revocation{Reason: probe.ReasonUnspecified}, a.order.url)
+		a.undo, err = r.leave(probe.FollowUp{
+			Kind: probe.FollowUpRevoke, URL: a.order.url, Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified},
+			Forbidden: &probe.Forbidden{Expected: a.expected, Identifier: name, Doubt: "the run that ordered it was cut before it could say who came to our responders"},
+		}, revokeLife)
 		return err
 	})
 	if err != nil {
@@ -130,8 +133,14 @@ func (r *run) obtain(ctx context.Context, a *attempt) error {
 	if _, err := r.take(probe.SpendCertificate, a.order.names); err != nil {
 		return err
 	}
+	err := r.step(probe.StepSetup, "", func() error {
+		return r.amend(a.undo, func(f *probe.Forbidden) { f.Finalized = true })
+	})
+	if err != nil {
+		return err
+	}
 	var url string
-	err := r.step(probe.StepFinalization, "", func() (err error) {
+	err = r.step(probe.StepFinalization, "", func() (err error) {
 		url, err = r.finalizeOrder(ctx, a.order, a.csr)
 		return err
 	})
@@ -148,7 +157,7 @@ func (r *run) obtain(ctx context.Context, a *attempt) error {
 		_ = r.inspect(chain, a.key.Public(), a.order.names)
 		r.facts.Certificate.PEM = evidence(chain)
 		// Now that it is here, its revocation needs the order no more.
-		if _, err := r.leaveRevocation(revocationOf(chain, probe.ReasonUnspecified), ""); err != nil {
+		if err := r.leaveRevocation(chain, probe.ReasonUnspecified); err != nil {
 			return err
 		}
 		r.forget(a.undo)

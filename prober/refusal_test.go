@@ -85,7 +85,7 @@ func TestExpectedRefusal(t *testing.T) {
 		{"nobody answers, in other words", "unauthorized", "incorrectResponse", invalid("incorrectResponse"), nil, probe.StepValidation, withheld},
 		{"CAA forbids", "caa", "caa", invalid("caa"), nil, probe.StepValidation, answered},
 		{"CAA forbids, and is asked when it is finalized", "caa", "caa", fakeca.Options{}, map[probe.CallName]fakeca.Fault{probe.CallFinalize: late}, probe.StepFinalization,
-			[]string{"add revoke", "add deactivate_authz", answered[2], "validate", "withdraw", "drop"}},
+			[]string{"add revoke", "add deactivate_authz", answered[2], "validate", "add revoke", "withdraw", "drop"}},
 		{"by policy", "rejectedIdentifier", "rejectedIdentifier", fakeca.Options{}, map[probe.CallName]fakeca.Fault{probe.CallNewOrder: atOnce}, probe.StepOrder, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -249,7 +249,7 @@ func (b *bench) checkUndone(facts probe.Facts, nothing bool) {
 	switch downloaded := facts.Certificate != nil; {
 	case downloaded && (len(revoke) != 1 || len(revoke[0].Revocation.Chain) == 0 || revoke[0].URL != ""):
 		b.t.Errorf("the certificate is not revoked: %+v", revoke)
-	case !downloaded && facts.Misissued() == probe.MisissuedCertificate && (len(revoke) != 1 || revoke[0].URL == ""):
+	case !downloaded && facts.Misissued() == probe.MisissuedCertificate && (len(revoke) != 1 || revoke[0].URL == "" || !revoke[0].Forbidden.Finalized):
 		b.t.Errorf("what became of the order is not revoked: %+v", revoke)
 	}
 }

@@ -61,16 +61,14 @@ func (r *run) sampleRevocation(chain []*x509.Certificate, reason probe.Revocatio
 		if err := r.Revocations.Begin(); err != nil {
 			return fail(probe.FailureLocal, "", "cannot store that a certificate is to be revoked: "+quoted(err.Error()))
 		}
-		_, err := r.leaveRevocation(revocationOf(chain, reason), "")
-		return err
+		return r.leaveRevocation(chain, reason)
 	})
 }
 
-// leaveRevocation stores the follow-up that revokes a certificate: the one that what
-// says, or, where that has no chain, the one that comes of the order at that URL,
-// which then need not be finalized yet. It returns the follow-up's ID.
-func (r *run) leaveRevocation(what *probe.Revocation, order string) (id string, err error) {
-	return r.leave(probe.FollowUp{Kind: probe.FollowUpRevoke, URL: order, Revocation: what}, revokeLife)
+// leaveRevocation stores the follow-up that revokes the certificate, leaf first.
+func (r *run) leaveRevocation(chain []*x509.Certificate, reason probe.RevocationReason) error {
+	_, err := r.leave(probe.FollowUp{Kind: probe.FollowUpRevoke, Revocation: revocationOf(chain, reason)}, revokeLife)
+	return err
 }
 
 // revocationOf is that of a chain, leaf first. The issuer's certificate, if there is
@@ -122,6 +120,17 @@ func followRevoke(ctx context.Context, r *run) error {
 	return r.watchRevocation(watched)
 }
 
+// lost is the failure of one who comes too late to learn whether the order, which was
+// finalized, has led to a certificate; nil: it was not, and has not.
+func (r *run) lost(what string) error {
+	if f := r.FollowUp.Forbidden; f == nil || !f.Finalized {
+		return nil
+	}
+	f := r.broken(objectOrder, "the order that was finalized %s: whether a certificate came of it, which would have to be revoked, cannot be known any more", what)
+	f.Kind = probe.FailureObject
+	return r.giveUp(f)
+}
+
 // findRevocation looks what became of the follow-up's order. Where that has led to a
 // certificate, it is left to a follow-up of its own to revoke it, which no longer
 // depends on whether the CA hands it out.
@@ -131,11 +140,17 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 		o, ex, err := r.getOrder(ctx, probe.CallOrder, r.FollowUp.URL)
 		switch f, _ := errors.AsType[*failure](err); {
 		case f != nil && f.problem != "" && ex.Response.Status == http.StatusNotFound:
-			return nil // the CA, and not what stands before it, knows of none
+			return r.lost("is gone") // says the CA, and not what stands before it
 		case err != nil:
 			return err
 		}
 		switch o.Status {
+		case acme.StatusInvalid:
+			if r.invalidOrder(ex.Response.Body).Problem == nil { // else the CA has refused it, or failed
+				return r.lost("is invalid, and the CA does not say why")
+			}
+		case acme.StatusDeactivated, acme.StatusExpired, acme.StatusRevoked:
+			return r.lost("is " + o.Status)
 		case acme.StatusValid:
 			if url = o.CertURL; !isHTTPS(url) {
 				return r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
@@ -158,8 +173,7 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 		if err != nil {
 			return err
 		}
-		_, err = r.leaveRevocation(revocationOf(chain, reason), "")
-		return err
+		return r.leaveRevocation(chain, reason)
 	})
 }
 

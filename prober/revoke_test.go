@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,37 +245,53 @@ func TestRevokeOrder(t *testing.T) {
 	wantSuccess(t, facts)
 	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "revoke-cert"})
 
+	refused := func(o map[string]any) {
+		o["status"], o["error"] = "invalid", map[string]any{"type": "urn:ietf:params:acme:error:caa", "status": 403}
+	}
 	for _, tt := range []struct {
 		name  string
 		call  probe.CallName
 		fault fakeca.Fault
 		age   time.Duration
 		kind  probe.FailureKind // empty: nothing is left to be done
+		// finalized is the kind where the order was; lost says that nobody will know more.
+		finalized probe.FailureKind
+		lost      bool
 	}{
-		{"pending", "order", fakeca.Fault{Edit: fakeca.Set("status", "pending")}, 0, ""},
-		{"invalid", "order", fakeca.Fault{Edit: fakeca.Set("status", "invalid")}, 0, ""},
-		{"ready", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, time.Hour, ""},
-		{"ready a moment ago", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, 0, probe.FailureTimeout},
-		{"processing", "order", fakeca.Fault{Edit: fakeca.Set("status", "processing")}, time.Hour, probe.FailureTimeout},
-		{"gone", "order", fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed", Status: 404}}, 0, ""},
-		{"gone, says the edge", "order", fakeca.Fault{HTML: true, Status: 404}, 0, probe.FailureCall},
-		{"no certificate", "certificate", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0, probe.FailureCall},
+		{"pending", "order", fakeca.Fault{Edit: fakeca.Set("status", "pending")}, 0, "", "", false},
+		{"invalid", "order", fakeca.Fault{Edit: fakeca.Set("status", "invalid")}, 0, "", probe.FailureObject, true},
+		{"ready", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, time.Hour, "", "", false},
+		{"ready a moment ago", "order", fakeca.Fault{Edit: fakeca.Set("status", "ready")}, 0, probe.FailureTimeout, probe.FailureTimeout, false},
+		{"processing", "order", fakeca.Fault{Edit: fakeca.Set("status", "processing")}, time.Hour, probe.FailureTimeout, probe.FailureTimeout, false},
+		{"gone", "order", fakeca.Fault{Problem: &fakeca.Problem{Type: "malformed", Status: 404}}, 0, "", probe.FailureObject, true},
+		{"deactivated", "order", fakeca.Fault{Edit: fakeca.Set("status", "deactivated")}, 0, "", probe.FailureObject, true},
+		{"refused", "order", fakeca.Fault{Edit: refused}, 0, "", "", false},
+		{"gone, says the edge", "order", fakeca.Fault{HTML: true, Status: 404}, 0, probe.FailureCall, probe.FailureCall, false},
+		{"no certificate", "certificate", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0, probe.FailureCall, probe.FailureCall, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b.ca.Heal()
 			b.ca.Fault(tt.call, tt.fault, 0)
-			f := f
-			f.Created = f.Created.Add(-tt.age)
-			facts := b.follow(f)
-			if len(facts.FollowUps) != 0 {
-				t.Errorf("follow-ups %v", facts.FollowUps)
-			}
-			if tt.kind == "" {
-				wantSuccess(t, facts)
-				return
-			}
-			if facts.Failure == nil || facts.Failure.Kind != tt.kind {
-				t.Errorf("failure %+v, want %s", facts.Failure, tt.kind)
+			for _, finalized := range []bool{false, true} {
+				f, want := f, tt.kind
+				f.Created = f.Created.Add(-tt.age)
+				f.Forbidden = &probe.Forbidden{Expected: probe.ProblemUnauthorized, Identifier: "a.example", Finalized: finalized}
+				if finalized {
+					want = tt.finalized
+				}
+				before := len(b.list())
+				facts := b.follow(f)
+				if len(facts.FollowUps) != 0 {
+					t.Errorf("finalized %v: follow-ups %v", finalized, facts.FollowUps)
+				}
+				if dropped := len(b.list()) > before; dropped != (tt.lost && finalized) {
+					t.Errorf("finalized %v: dropped %v", finalized, dropped)
+				}
+				if want == "" {
+					wantSuccess(t, facts)
+				} else if got := facts.Failure; got == nil || got.Kind != want || tt.lost && !strings.Contains(got.Detail, "cannot be known any more") {
+					t.Errorf("finalized %v: failure %+v, want %s", finalized, got, want)
+				}
 			}
 		})
 	}

@@ -292,7 +292,9 @@ type FollowUp struct {
 	// Revocation is what a follow-up of the kinds FollowUpRevoke and
 	// FollowUpWatchRevocation is about; else nil.
 	Revocation *Revocation `json:"revocation,omitempty"`
-	Created    time.Time   `json:"created"`
+	// Forbidden is what the CA had to refuse; nil: what the follow-up may find is right.
+	Forbidden *Forbidden `json:"forbidden,omitempty"`
+	Created   time.Time  `json:"created"`
 	// NotBefore is when it may next be tried; zero: at once.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	// Expires is when it is given up.

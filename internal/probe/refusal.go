@@ -50,6 +50,19 @@ type Refusal struct {
 // Refused reports whether the CA has refused as it had to.
 func (r *Refusal) Refused() bool { return r != nil && r.Problem != nil }
 
+// Forbidden is what a follow-up has to know of the attempt to get what the CA has to
+// refuse: if it finds that, it must not be there.
+type Forbidden struct {
+	// Expected is the type of the problem that the CA has to refuse with, as in Refusal.
+	Expected string `json:"expected"`
+	// Identifier is the name.
+	Identifier string `json:"identifier"`
+	// Finalized says that the order was finalized, or was about to be.
+	Finalized bool `json:"finalized,omitempty"`
+	// Doubt says why the CA may be right all the same; empty: it is proved that it is not.
+	Doubt string `json:"doubt,omitempty"`
+}
+
 // Misissuance is what a CA gave that it had to refuse, where that is proved. The list
 // is closed.
 type Misissuance string

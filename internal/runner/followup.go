@@ -22,6 +22,8 @@ const (
 	// on up to backOffMax.
 	backOff    = time.Minute
 	backOffMax = time.Hour
+	// lastChance is how long before its end a follow-up waits for no other one.
+	lastChance = time.Hour
 )
 
 // A follow-up that watches a revocation rests for a tenth of the time since then, but
@@ -151,7 +153,7 @@ func (it *item) when() time.Time {
 func (l *lane) due(now time.Time, p phase) *item {
 	var oldest *item
 	for _, it := range l.items {
-		if l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) {
+		if l.configuration(it) == nil || now.Before(it.when()) || l.yields(it, now) || l.waits(it, now) {
 			continue
 		}
 		if p != phaseRunning && (it.Attempts > 0 || it.Kind == probe.FollowUpWatchRevocation) {
@@ -164,11 +166,33 @@ func (l *lane) due(now time.Time, p phase) *item {
 	return oldest
 }
 
+// seeks reports whether the follow-up looks for a certificate that has to be revoked
+// by its order.
+func (it *item) seeks() bool {
+	return it.Kind == probe.FollowUpRevoke && it.Revocation != nil && len(it.Revocation.Chain) == 0
+}
+
+// waits reports whether the follow-up has to wait for another one of its run, which
+// looks for a certificate: an order says no more of it when an authorization of it is
+// deactivated. At last it is done all the same.
+func (l *lane) waits(it *item, now time.Time) bool {
+	if it.Kind != probe.FollowUpDeactivateAuthz || it.Expires.Sub(now) <= lastChance {
+		return false
+	}
+	for _, other := range l.items {
+		if other.seeks() && other.Parent == it.Parent {
+			return true
+		}
+	}
+	return false
+}
+
 // yields reports whether a follow-up that is tried again, or is in no hurry, lets the
 // next tick go first: it might delay it, and through min_interval cost the one after
-// it too. It does so once, and is tried after that tick's run.
+// it too. It does so once, and is tried after that tick's run. The first look for a
+// certificate is one that others wait for.
 func (l *lane) yields(it *item, now time.Time) bool {
-	return (it.Attempts > 0 || it.patient()) && l.gen != nil && !l.gen.next.IsZero() &&
+	return (it.Attempts > 0 || it.patient() && !it.seeks()) && l.gen != nil && !l.gen.next.IsZero() &&
 		l.gen.next.Sub(now) < followUpTimeout && l.floor.Before(it.when())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -246,6 +247,86 @@ func TestFollowUpIsSettledFirst(t *testing.T) {
 		h.sleepTo(time.Minute)
 		if !told {
 			t.Error("nobody was told")
+		}
+	})
+}
+
+// seeking is a follow-up that looks for a certificate by its order.
+func seeking(id string) probe.FollowUp {
+	return probe.FollowUp{ID: id, Kind: probe.FollowUpRevoke, URL: "https://ca.example/order/" + id, Revocation: &probe.Revocation{}}
+}
+
+// TestDeactivationWaits holds that a run's authorizations stay while it is looked what
+// has become of its order, but not for ever; and that the first such look comes before
+// the next tick.
+func TestDeactivationWaits(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		found time.Duration // after which the order says what has become of it
+		until time.Duration
+		want  string
+	}{
+		{"at once", 0, time.Hour, "1s revoke, 2s deactivate_authz"},
+		{"later", 2 * time.Minute, time.Hour, "1s revoke, 1m2s revoke, 3m3s revoke, 3m4s deactivate_authz"},
+		{"never", 100 * time.Hour, 30 * time.Hour, "23h0m1s deactivate_authz"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Options{}, func(h *harness) {
+				h.run = func(ctx context.Context, job Job) probe.Facts {
+					lasting(time.Second)(ctx, job)
+					switch {
+					case job.FollowUp == nil:
+						for _, f := range []probe.FollowUp{seeking("1"), authz("2")} {
+							if err := job.FollowUps.Add(f); err != nil {
+								t.Error(err)
+							}
+						}
+					case job.FollowUp.Kind == probe.FollowUpRevoke && time.Since(job.FollowUp.Created) < tt.found:
+						return failed(probe.FailureTimeout)
+					}
+					return probe.Facts{}
+				}
+				h.start(configured(interval(0)))
+				h.trigger(time.Minute)
+				h.sleepTo(tt.until)
+				var got []string
+				for _, e := range h.seen("observe") {
+					r := e.Result
+					if r.FollowUp == probe.FollowUpDeactivateAuthz || r.FollowUp != "" && tt.until == time.Hour {
+						got = append(got, fmt.Sprint(r.Start.Sub(h.begun).Truncate(time.Second), " ", r.FollowUp))
+					}
+				}
+				if got := strings.Join(got, ", "); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestSeekingYieldsNot has a tick come soon after a run: what looks for a certificate
+// goes before it, and what tries it again lets the tick go first.
+func TestSeekingYieldsNot(t *testing.T) {
+	bubble(t, Options{}, func(h *harness) {
+		left := false
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			lasting(time.Second)(ctx, job)
+			if job.FollowUp != nil {
+				return failed(probe.FailureTimeout)
+			}
+			if !left {
+				left = true
+				if err := job.FollowUps.Add(seeking("1")); err != nil {
+					t.Error(err)
+				}
+			}
+			return probe.Facts{}
+		}
+		h.start(configured(interval(20 * time.Second)))
+		first := h.firstOf(20 * time.Second)
+		h.sleepTo(first + 15*time.Second)
+		if looks := h.starts(probe.TriggerFollowUp); len(looks) != 1 || looks[0] != first+time.Second {
+			t.Errorf("looked at %v, want %v", looks, first+time.Second)
 		}
 	})
 }

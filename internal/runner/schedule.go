@@ -184,7 +184,11 @@ func (l *lane) wakes(now time.Time, p phase) time.Time {
 	}
 	for _, it := range l.items {
 		t = earlier(t, it.Expires)
-		if l.configuration(it) != nil && !l.yields(it, now) {
+		switch {
+		case l.configuration(it) == nil || l.yields(it, now):
+		case l.waits(it, now):
+			t = earlier(t, it.Expires.Add(-lastChance))
+		default:
 			t = earlier(t, it.when())
 		}
 	}
