@@ -63,6 +63,13 @@ func probeRefusal(ctx context.Context, r *run) error {
 
 // provoke goes as far as the CA lets it.
 func (r *run) provoke(ctx context.Context, a *attempt) error {
+	if a.expected == probe.ProblemCAA {
+		allow, err := r.forbid(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer allow()
+	}
 	authzs, err := r.orderAuthorizations(ctx, a.order)
 	if err != nil {
 		return err
@@ -110,6 +117,31 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 		withheld: a.unproved(), forbidden: a.expected == probe.ProblemCAA,
 		then: func() error { return r.obtain(ctx, a) },
 	})
+}
+
+// forbid has our name server forbid the name before the CA hears of it: a CA may look
+// for CAA when it is ordered, and relies for hours on what it was told. The function
+// that it returns ends that, and takes in who has come for the name.
+func (r *run) forbid(ctx context.Context, a *attempt) (allow func(), err error) {
+	var withdraw func() []probe.Visit
+	err = r.step(probe.StepSetup, about(a.order.names), func() (err error) {
+		withdraw, err = r.Solver.Present(ctx, probe.Challenge{
+			Type: r.Pair.Module.Issue.Challenge, Identifier: about(a.order.names),
+			Forbidden: true, Ahead: true, Start: r.Start,
+		})
+		if err != nil {
+			return fail(probe.FailureLocal, objectChallenge, "cannot publish the CAA record: "+quoted(err.Error()))
+		}
+		return nil
+	})
+	return func() {
+		ahead := slices.DeleteFunc(withdraw(), func(v probe.Visit) bool {
+			return slices.ContainsFunc(r.facts.Visits, func(w probe.Visit) bool { // of the challenge too
+				return v.At == w.At && v.Asked == w.Asked && v.Family == w.Family
+			})
+		})
+		r.facts.Visits = slices.Concat(ahead, r.facts.Visits)
+	}, err
 }
 
 // promiseValid leaves it to follow-ups to deactivate the valid ones of authorizations.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +19,21 @@ import (
 type watching struct {
 	*events
 	visits []probe.Visit
-	of     *string // where not nil: is set to the name that is validated, which all visits are of
+	ahead  []probe.Visit // before there is a challenge to answer
+	of     *string       // where not nil: is set to the name that is validated, which all visits are of
 }
 
 func (w *watching) Present(_ context.Context, c probe.Challenge) (func() []probe.Visit, error) {
-	w.add("present %s, withheld %v, forbidden %v", c.Type, c.Withheld, c.Forbidden)
+	what := "present"
+	if c.Ahead {
+		what = "ahead"
+	}
+	w.add(what+" %s, withheld %v, forbidden %v", c.Type, c.Withheld, c.Forbidden)
 	visits := slices.Clone(w.visits)
+	if c.Ahead {
+		// What the challenge is visited by is a visit of the name as well.
+		visits = append(slices.Clone(w.ahead), visits...)
+	}
 	if w.of != nil {
 		*w.of = c.Identifier
 		for i := range visits {
@@ -71,7 +81,8 @@ func TestExpectedRefusal(t *testing.T) {
 		}}
 	}
 	withheld := []string{"add revoke", "add deactivate_authz", "present http-01, withheld true, forbidden false", "validate", "drop", "withdraw", "drop"}
-	answered := []string{"add revoke", "add deactivate_authz", "present http-01, withheld false, forbidden true", "validate", "drop", "withdraw", "drop"}
+	const ahead = "ahead http-01, withheld false, forbidden true"
+	answered := []string{ahead, "add revoke", "add deactivate_authz", "present http-01, withheld false, forbidden true", "validate", "drop", "withdraw", "drop", "withdraw"}
 	atOnce := fakeca.Fault{Problem: &fakeca.Problem{Type: "rejectedIdentifier", Status: 400, Detail: "forbidden by policy"}}
 	late := fakeca.Fault{Problem: &fakeca.Problem{Type: "caa", Status: 403, Detail: "in words"}}
 	for _, tt := range []struct {
@@ -85,7 +96,8 @@ func TestExpectedRefusal(t *testing.T) {
 		{"nobody answers, in other words", "unauthorized", "incorrectResponse", invalid("incorrectResponse"), nil, probe.StepValidation, withheld},
 		{"CAA forbids", "caa", "caa", invalid("caa"), nil, probe.StepValidation, answered},
 		{"CAA forbids, and is asked when it is finalized", "caa", "caa", fakeca.Options{}, map[probe.CallName]fakeca.Fault{probe.CallFinalize: late}, probe.StepFinalization,
-			[]string{"add revoke", "add deactivate_authz", answered[2], "validate", "add revoke", "withdraw", "drop"}},
+			[]string{ahead, "add revoke", "add deactivate_authz", answered[3], "validate", "add revoke", "withdraw", "drop", "withdraw"}},
+		{"CAA forbids, and is asked when it is ordered", "caa", "caa", fakeca.Options{}, map[probe.CallName]fakeca.Fault{probe.CallNewOrder: late}, probe.StepOrder, []string{ahead, "withdraw"}},
 		{"by policy", "rejectedIdentifier", "rejectedIdentifier", fakeca.Options{}, map[probe.CallName]fakeca.Fault{probe.CallNewOrder: atOnce}, probe.StepOrder, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -342,4 +354,44 @@ func TestRefusalSpends(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Our name server forbids the name before the CA hears of it, and until the end. Who
+// comes before there is a challenge is a visit, and who comes later is one once.
+func TestForbiddenAhead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, fakeca.Options{Challenges: withoutPersist}).known()
+	req := b.refusing(probe.ProblemCAA, probe.Visit{At: 2, Challenge: probe.HTTP01, Asked: "GET", OK: true})
+	solver := req.Solver.(*watching)
+	solver.ahead = []probe.Visit{{At: 1, Challenge: probe.HTTP01, Asked: "CAA", Answered: "dropped"}}
+	facts := runFor(t, time.Minute, req)
+	var seen []string
+	for _, v := range facts.Visits {
+		seen = append(seen, v.Asked)
+	}
+	wantList(t, "visits", seen, []string{"CAA", "GET"})
+	// It came when it was ordered, and got no answer: it cannot have known.
+	if f := facts.Failure; f == nil || f.Refusal != probe.RefusalUnproven || !strings.Contains(f.Detail, "has not answered those who asked") {
+		t.Errorf("failure %+v", f)
+	}
+	list := b.list()
+	if list[0] != "ahead http-01, withheld false, forbidden true" || list[len(list)-1] != "withdraw" {
+		t.Errorf("events %v", list)
+	}
+
+	b = newBench(t, fakeca.Options{Challenges: withoutPersist}).known()
+	req = b.refusing(probe.ProblemCAA)
+	req.Solver = unable{}
+	facts = runFor(t, time.Minute, req)
+	wantFailure(t, facts, probe.StepSetup, probe.FailureLocal, "challenge", "cannot publish the CAA record")
+	if slices.Contains(names(facts.Calls), probe.CallNewOrder) {
+		t.Error("it was ordered without the record")
+	}
+}
+
+// unable is a Solver that publishes nothing.
+type unable struct{}
+
+func (unable) Present(context.Context, probe.Challenge) (func() []probe.Visit, error) {
+	return nil, errors.New("no responder")
 }

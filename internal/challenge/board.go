@@ -54,6 +54,7 @@ type presentation struct {
 	value      string           // DNS challenges: of the TXT record
 	withheld   bool             // nobody gets the answer
 	forbidden  bool             // CAA lets nobody issue for the identifier
+	ahead      bool             // there is no answer yet
 	names      []string         // the identifier and its parents inside the zone, canonical
 
 	gone      chan struct{} // closed when it is withdrawn
@@ -78,10 +79,10 @@ func newBoard() *board {
 func newPresentation(c probe.Challenge) (*presentation, error) {
 	p := &presentation{
 		kind: c.Type, start: c.Start, token: c.Token, keyAuth: c.KeyAuthorization,
-		withheld: c.Withheld, forbidden: c.Forbidden,
+		withheld: c.Withheld, forbidden: c.Forbidden, ahead: c.Ahead,
 		networks: make(map[netip.Prefix]int), gone: make(chan struct{}),
 	}
-	if !c.Type.DNS() {
+	if !c.Type.DNS() && !c.Ahead {
 		if err := checkKeyAuthorization(c); err != nil {
 			return nil, err
 		}
@@ -93,6 +94,9 @@ func newPresentation(c probe.Challenge) (*presentation, error) {
 		return nil, errors.New("the identifier is not a domain name")
 	}
 	p.identifier = dns.CanonicalName(c.Identifier)
+	if c.Ahead {
+		return p, nil
+	}
 	return p, p.answerName(c.Record)
 }
 
@@ -197,6 +201,7 @@ func (b *board) add(p *presentation) error {
 		return &errBusy{same[0].gone}
 	}
 	switch {
+	case p.ahead: // there is nothing but its name
 	case p.kind == probe.HTTP01:
 		if !p.withheld {
 			b.tokens[key] = append(b.tokens[key], p)

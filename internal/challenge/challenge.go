@@ -128,7 +128,7 @@ func (s *Set) publish(p *presentation) error {
 		return errors.New("no DNS responder is open: set responders.dns")
 	case p.forbidden && len(p.names) == 0:
 		return errors.New("no DNS responder of ours has the name, to forbid it by a CAA record: set responders.dns")
-	case p.kind.DNS() && served.find(p.owner) == nil:
+	case p.kind.DNS() && !p.ahead && served.find(p.owner) == nil:
 		return errors.New("the name lies in none of responders.dns.zones")
 	}
 	return s.board.add(p)

@@ -107,6 +107,31 @@ func TestForbidden(t *testing.T) {
 		t.Errorf("withdrawn: %v", got)
 	}
 
+	// Before it is ordered there is the record only. Each challenge has its own visits.
+	for _, kind := range []probe.ChallengeType{probe.HTTP01, probe.DNS01} {
+		c := aChallenge(kind, "b.fra.probe.example", "token-of-b")
+		early := present(t, s, probe.Challenge{Type: kind, Identifier: c.Identifier, Forbidden: true, Ahead: true, Start: c.Start})
+		if got := caa("b.fra.probe.example."); len(got) != 1 || !strings.Contains(got[0], `";"`) {
+			t.Errorf("%s, ahead: %v", kind, got)
+		}
+		c.Forbidden = true
+		late := present(t, s, c)
+		caa("b.fra.probe.example.")
+		if diff := cmp.Diff([]string{"CAA 1 value"}, seenAsked(late())); diff != "" {
+			t.Errorf("%s: visits (-want +got):\n%s", kind, diff)
+		}
+		if got := caa("b.fra.probe.example."); len(got) != 1 {
+			t.Errorf("%s, and ahead still: %v", kind, got)
+		}
+		visits := early()
+		if diff := cmp.Diff([]string{"CAA 1 value", "CAA 1 value", "CAA 1 value"}, seenAsked(visits)); diff != "" || visits[0].Challenge != kind {
+			t.Errorf("%s, ahead: visits (-want +got):\n%s", kind, diff)
+		}
+		if got := caa("b.fra.probe.example."); len(got) != 2 {
+			t.Errorf("%s, withdrawn: %v", kind, got)
+		}
+	}
+
 	// Nobody else can forbid it.
 	c.Identifier = "a.elsewhere.example"
 	if _, err := s.Present(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no DNS responder of ours has the name") {

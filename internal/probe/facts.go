@@ -200,6 +200,9 @@ type Challenge struct {
 	// Forbidden: our DNS responder answers for Identifier with a CAA record that lets
 	// nobody issue (RFC 8659 §4.2), whatever the configuration has there.
 	Forbidden bool
+	// Ahead: there is no order yet, and so nothing to answer with but that it is
+	// Forbidden. Of the rest only Type and Identifier are known.
+	Ahead bool
 	// Start is the run's start, from which its visits count.
 	Start time.Time
 }
