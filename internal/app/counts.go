@@ -36,8 +36,7 @@ func (f *failedChecks) misissued() map[probe.Misissuance]uint64 {
 // gave what it had to refuse: that is rare, and must not be lost because the process ends before the next scrape. It is an observer,
 // and comes after the metrics, which have counted what it stores.
 type counts struct {
-	store  *store
-	logger *slog.Logger
+	*behind
 	// show has a pair's counters start with what is kept of it.
 	show func(p probe.Pair, failed map[probe.Check]uint64, misissued map[probe.Misissuance]uint64)
 
@@ -48,7 +47,7 @@ type counts struct {
 }
 
 func newCounts(s *store, logger *slog.Logger, show func(probe.Pair, map[probe.Check]uint64, map[probe.Misissuance]uint64)) *counts {
-	return &counts{store: s, logger: logger, show: show, kept: make(map[probe.Pair]*failedChecks), shown: make(map[probe.Pair]bool)}
+	return &counts{behind: newBehind(s, logger, "counts of failed checks"), show: show, kept: make(map[probe.Pair]*failedChecks), shown: make(map[probe.Pair]bool)}
 }
 
 // restore reads what the store has. It must be called before the pairs are applied
@@ -92,7 +91,7 @@ func (c *counts) Apply(pairs []config.Pair) {
 			c.shown[p] = true
 		}
 	}
-	c.commit(gone...)
+	c.later(gone...)
 }
 
 // Observe implements runner.Observer.
@@ -128,7 +127,7 @@ func (c *counts) Observe(r *probe.Result) {
 	case probe.MisissuedAuthorization:
 		kept.Misauthorized++
 	}
-	c.commit(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: kept})
+	c.later(state.Change{Bucket: bucketFailedChecks, Key: r.Pair.String(), Value: kept})
 }
 
 // Restore implements runner.Observer: what a Result of before the start failed is
@@ -137,10 +136,3 @@ func (c *counts) Restore(*probe.Result) {}
 
 // Schedule implements runner.Observer.
 func (c *counts) Schedule(probe.Pair, time.Time, bool) {}
-
-// commit stores the changes, or says that they will be lost with the process.
-func (c *counts) commit(changes ...state.Change) {
-	if err := c.store.Commit(changes...); err != nil {
-		c.logger.Error("Counts of failed checks are not stored", "err", err)
-	}
-}

@@ -55,6 +55,7 @@ func TestCounts(t *testing.T) {
 		c.Apply(pairs)
 		c.Apply(pairs) // a reload shows nothing again
 		return c, shown, func() {
+			c.Keep()
 			if err := s.close(); err != nil {
 				t.Error(err)
 			}

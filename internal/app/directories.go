@@ -37,29 +37,22 @@ type keptDirectory struct {
 // a store. It is an observer only to know which targets there are, and comes after the
 // metrics.
 type directories struct {
-	store  *store
-	logger *slog.Logger
+	*behind
 	// show has a target's metrics start with what is kept of it.
 	show func(target string, changes uint64, last time.Time)
 
-	writing sync.Mutex // held from a change until it is stored: they take turns
-
-	// mu guards the fields below; never held while something is stored. Who holds
-	// writing may read them without.
-	mu    sync.Mutex
+	mu    sync.Mutex                // guards the fields below; never held while something is stored
 	kept  map[string]*keptDirectory // by target
 	shown map[string]bool           // targets whose metrics say what is kept
 }
 
 func newDirectories(s *store, logger *slog.Logger, show func(string, uint64, time.Time)) *directories {
-	return &directories{store: s, logger: logger, show: show, kept: make(map[string]*keptDirectory), shown: make(map[string]bool)}
+	return &directories{behind: newBehind(s, logger, "what was seen of directories"), show: show, kept: make(map[string]*keptDirectory), shown: make(map[string]bool)}
 }
 
 // restore reads what the store has. It must be called before the pairs are applied
 // that it is about.
 func (d *directories) restore() error {
-	d.writing.Lock()
-	defer d.writing.Unlock()
 	return d.store.All(bucketDirectories, func(target string, value []byte) error {
 		k := new(keptDirectory)
 		if err := json.Unmarshal(value, k); err != nil {
@@ -85,15 +78,12 @@ func (d *directories) compare(t *config.Target, target string, start time.Time, 
 	if d == nil || seen == nil {
 		return
 	}
-	d.writing.Lock()
-	defer d.writing.Unlock()
-	if k := d.take(t, target, start, seen); k != nil {
-		d.commit(state.Change{Bucket: bucketDirectories, Key: target, Value: k})
-	}
+	d.take(t, target, start, seen)
+	d.Keep()
 }
 
-// take is compare, and returns what is to be stored; nil: nothing is. It needs writing.
-func (d *directories) take(t *config.Target, target string, start time.Time, seen *probe.Directory) *keptDirectory {
+// take is compare, and stores nothing yet.
+func (d *directories) take(t *config.Target, target string, start time.Time, seen *probe.Directory) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.kept[target]
@@ -102,12 +92,12 @@ func (d *directories) take(t *config.Target, target string, start time.Time, see
 		k = &keptDirectory{URL: t.DirectoryURL, Environment: string(t.Environment)}
 		d.kept[target], d.shown[target] = k, true
 	case start.Before(k.SeenAt):
-		return nil
+		return
 	default:
 		k.SeenAt = start
 		fields := changed(&k.Seen, seen)
 		if len(fields) == 0 {
-			return nil
+			return
 		}
 		seen.Change = &probe.DirectoryChange{At: start, Fields: fields}
 		k.Changes++
@@ -115,19 +105,12 @@ func (d *directories) take(t *config.Target, target string, start time.Time, see
 	}
 	k.Seen, k.SeenAt = *seen, start
 	k.Seen.Change = nil
-	return k
+	d.later(state.Change{Bucket: bucketDirectories, Key: target, Value: k})
 }
 
 // Apply implements runner.Configured: new targets go on where they were before the
 // start. What is kept of removed ones is forgotten, as their series are.
 func (d *directories) Apply(pairs []config.Pair) {
-	d.writing.Lock()
-	defer d.writing.Unlock()
-	d.commit(d.configure(pairs)...)
-}
-
-// configure is Apply, and returns what is to be stored. It needs writing.
-func (d *directories) configure(pairs []config.Pair) (gone []state.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	targets := make(map[string]*config.Target)
@@ -140,7 +123,7 @@ func (d *directories) configure(pairs []config.Pair) (gone []state.Change) {
 		case t == nil || t.DirectoryURL != k.URL || string(t.Environment) != k.Environment:
 			delete(d.kept, name)
 			delete(d.shown, name)
-			gone = append(gone, state.Change{Bucket: bucketDirectories, Key: name})
+			d.later(state.Change{Bucket: bucketDirectories, Key: name})
 		case !d.shown[name]:
 			d.shown[name] = true
 			if k.Last != nil {
@@ -148,7 +131,6 @@ func (d *directories) configure(pairs []config.Pair) (gone []state.Change) {
 			}
 		}
 	}
-	return gone
 }
 
 // last is the last change of a target's directory; nil: none is known. It waits for
@@ -170,13 +152,6 @@ func (d *directories) Restore(*probe.Result) {}
 
 // Schedule implements runner.Observer.
 func (d *directories) Schedule(probe.Pair, time.Time, bool) {}
-
-// commit stores the changes, or says that they will be lost with the process.
-func (d *directories) commit(changes ...state.Change) {
-	if err := d.store.Commit(changes...); err != nil {
-		d.logger.Error("What was seen of directories is not stored", "err", err)
-	}
-}
 
 // knownEndpoints are those of RFC 8555 and RFC 9773. Let's Encrypt puts a field of
 // random name into every answer, lest clients get used to a fixed set.

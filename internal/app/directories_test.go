@@ -141,6 +141,7 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("the other CA after a start: %v", *shown)
 	}
 	d.Apply(nil)
+	d.Keep()
 	stop()
 	_, shown, stop = start(moved)
 	if *shown != (known{}) {

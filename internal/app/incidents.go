@@ -12,8 +12,14 @@ import (
 // are, in its turn between their runs.
 type incidents struct{ *incident.Tracker }
 
-// judge is the runner's Options.Incidents.
-func (i incidents) judge(r *probe.Result) (confirm bool) { return i.Tracker.Observe(r) }
+// judge is the runner's Options.Incidents. What a CA says of itself is told here and
+// not to an observer, for it may wait for a disk.
+func (i incidents) judge(r *probe.Result) (confirm bool) {
+	if r.StatusPage != nil {
+		i.Announce(r.Target, r.StatusPage.Announcements)
+	}
+	return i.Tracker.Observe(r)
+}
 
 // Latest implements metrics.Incidents.
 func (i incidents) Latest(target string) *probe.Incident {
@@ -36,13 +42,8 @@ func (i incidents) Apply(pairs []config.Pair) {
 	i.Tracker.Apply(time.Now(), list)
 }
 
-// Observe implements runner.Observer. The tracker has been told of runs before, but
-// not of what CAs say of themselves.
-func (i incidents) Observe(r *probe.Result) {
-	if r.StatusPage != nil {
-		i.Announce(r.Target, r.StatusPage.Announcements)
-	}
-}
+// Observe implements runner.Observer: the tracker is told by judge.
+func (i incidents) Observe(*probe.Result) {}
 
 // Restore implements runner.Observer: the tracker keeps its own.
 func (i incidents) Restore(*probe.Result) {}

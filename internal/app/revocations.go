@@ -22,8 +22,11 @@ type revocations struct {
 	store  *store
 	logger *slog.Logger
 
-	mu   sync.Mutex                    // guards the field below
-	last map[probe.Pair]lastRevocation // what was read or written
+	writing sync.Mutex // held from when something is read until it is stored anew: they take turns
+
+	mu    sync.Mutex                    // guards the fields below; never held while something is read or stored
+	last  map[probe.Pair]lastRevocation // what was read or written
+	ended []*probe.Result               // told by the runner, and not stored yet
 }
 
 // lastRevocation is what is known of a pair. It is also the stored form.
@@ -50,8 +53,6 @@ type pairRevocations struct {
 // there are none until that is mended. A time that is yet to come is of a clock that
 // was wrong.
 func (p pairRevocations) Due(every time.Duration) bool {
-	p.all.mu.Lock()
-	defer p.all.mu.Unlock()
 	last, err := p.all.read(p.pair)
 	if err != nil {
 		return false
@@ -62,8 +63,8 @@ func (p pairRevocations) Due(every time.Duration) bool {
 
 // Begin implements prober.Revocations.
 func (p pairRevocations) Begin() error {
-	p.all.mu.Lock()
-	defer p.all.mu.Unlock()
+	p.all.writing.Lock()
+	defer p.all.writing.Unlock()
 	last, err := p.all.read(p.pair)
 	if err != nil {
 		return err
@@ -73,9 +74,8 @@ func (p pairRevocations) Begin() error {
 }
 
 // Last returns the pair's last revocation that the CA has taken; nil: none is known.
+// It waits for nothing that is being stored.
 func (r *revocations) Last(p probe.Pair) *probe.LastRevocation {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	last, err := r.read(p)
 	if err != nil {
 		return nil
@@ -85,12 +85,31 @@ func (r *revocations) Last(p probe.Pair) *probe.LastRevocation {
 
 // Observe implements runner.Observer.
 func (r *revocations) Observe(res *probe.Result) {
-	v := res.Revocation
-	if v == nil || v.At.IsZero() {
+	if v := res.Revocation; v == nil || v.At.IsZero() {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.ended = append(r.ended, res)
+}
+
+// Keep implements runner.Keeper: what has come of revocations is known once it is
+// stored.
+func (r *revocations) Keep() {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.mu.Lock()
+	ended := r.ended
+	r.ended = nil
+	r.mu.Unlock()
+	for _, res := range ended {
+		r.keep(res)
+	}
+}
+
+// keep stores what has come of one. It needs writing.
+func (r *revocations) keep(res *probe.Result) {
+	v := res.Revocation
 	last, err := r.read(res.Pair)
 	if err != nil {
 		return
@@ -124,9 +143,12 @@ func (r *revocations) Restore(*probe.Result) {}
 // Schedule implements runner.Observer.
 func (r *revocations) Schedule(probe.Pair, time.Time, bool) {}
 
-// read returns what is known of the pair. It needs mu.
+// read returns what is known of the pair.
 func (r *revocations) read(p probe.Pair) (last lastRevocation, err error) {
-	if last, ok := r.last[p]; ok {
+	r.mu.Lock()
+	last, ok := r.last[p]
+	r.mu.Unlock()
+	if ok {
 		return last, nil
 	}
 	data, err := r.store.Get(bucketRevocations, p.String())
@@ -138,14 +160,21 @@ func (r *revocations) read(p probe.Pair) (last lastRevocation, err error) {
 			return lastRevocation{}, fmt.Errorf("the last revocation of %s cannot be read: %w", p, err)
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if newer, ok := r.last[p]; ok { // stored meanwhile
+		return newer, nil
+	}
 	r.last[p] = last
 	return last, nil
 }
 
-// write stores what is known of the pair, and then knows it. It needs mu.
+// write stores what is known of the pair, and then knows it. It needs writing.
 func (r *revocations) write(p probe.Pair, last lastRevocation) error {
 	err := r.store.Commit(state.Change{Bucket: bucketRevocations, Key: p.String(), Value: last})
 	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.last[p] = last
 	}
 	return err

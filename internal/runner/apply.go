@@ -53,6 +53,7 @@ func (r *Runner) Apply(pairs []config.Pair) {
 	r.deliver.Unlock()
 
 	r.wakeUp()
+	r.keepObserved()
 	r.reportUnconfigured()
 	r.clean(append(obsolete, unused...)...)
 }

@@ -41,12 +41,14 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 		// Nobody waits for it; and what was seen must not be seen again after a crash.
 		r.settle(ctx, ru, res)
 		r.publish(ru, res)
+		r.keepObserved()
 		r.release(ru)
 		return
 	}
 	// A slow disk must not delay an answer or a metric, so it comes last; but the
 	// lane is free only after it, so that a pair's Results are stored in order.
 	r.publish(ru, res)
+	r.keepObserved()
 	r.track(ru, res)
 	r.keep(ru, res)
 	r.release(ru)
@@ -93,6 +95,13 @@ func (r *Runner) publish(ru *run, res *probe.Result) {
 	}
 	ru.result = res
 	close(ru.done)
+}
+
+// keepObserved has the observers store what they were told. The caller holds nothing.
+func (r *Runner) keepObserved() {
+	for _, k := range r.keepers {
+		k.Keep()
+	}
 }
 
 // kept is what is stored of a pair, compressed.

@@ -111,8 +111,9 @@ type Store interface {
 	All(bucket string, each func(key string, value []byte) error) error
 }
 
-// Observer is told what happens. Calls come one at a time, must not block, must
-// not modify a Result and must not call Apply or Restore. What belongs to a
+// Observer is told what happens. Calls come one at a time, and every timeline and
+// every answer waits for them: they must not block, not for a disk either (see
+// [Keeper]), must not modify a Result and must not call Apply or Restore. What belongs to a
 // configuration that a reload has replaced or removed is never told after Apply
 // has returned.
 type Observer interface {
@@ -133,6 +134,14 @@ type Configured interface {
 	Apply(pairs []config.Pair)
 }
 
+// Keeper is implemented by an Observer that stores what it is told. Keep is called
+// after each run that it was told of, and after each Apply. It may wait for a disk:
+// only the next run of that pair, or the caller of Apply, waits for it. Calls overlap,
+// also with those of an Observer. Run does not return before they have.
+type Keeper interface {
+	Keep()
+}
+
 // Runner runs the configured pairs. Its zero value is not useful; see [New].
 // Its methods may be called at any time and from any goroutine.
 type Runner struct {
@@ -141,6 +150,7 @@ type Runner struct {
 	store     Store // nil: none
 	noResults bool
 	observers []Observer
+	keepers   []Keeper // of observers
 	incidents func(*probe.Result) bool
 	controls  func(context.Context, string) []probe.Control
 	grace     time.Duration
@@ -204,6 +214,11 @@ func New(o Options) *Runner {
 		stale:     make(map[string]bool),
 
 		historyCap: historySize,
+	}
+	for _, o := range r.observers {
+		if k, ok := o.(Keeper); ok {
+			r.keepers = append(r.keepers, k)
+		}
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
