@@ -73,7 +73,7 @@ func refusedCases() []faultCase {
 		faultCase{name: "nobody answers, and its resolver is down", arm: fails("dns", 400), want: unknown(validation, "refused_otherwise")},
 		faultCase{name: "nobody answers, and its validators are down", validator: asksInVain(&fakeca.Problem{Type: "serverInternal", Status: 500}), want: byCA(validation, "server_internal")},
 		faultCase{name: "nobody answers, and the account may not order", arm: on(probe.CallNewOrder, problem("unauthorized", 403)), want: unknown(order, "rejected_unauthorized")},
-		faultCase{name: "nobody answers, and it is never done", waits: true, arm: on(probe.CallChallenge, fakeca.Fault{Stuck: true}), want: unknown(validation, "validation_timeout")},
+		faultCase{name: "nobody answers, and it is never done", waits: true, arm: on(probe.CallChallenge, fakeca.Fault{Stuck: true}), want: unknown(validation, "refused_otherwise")},
 		faultCase{name: "nobody answers, and the order is rejected by policy", arm: blocked, want: byClient(order, "rejected_identifier")},
 		faultCase{name: "nobody answers, and it is down", arm: on(probe.CallNewOrder, problem("serverInternal", 500)), want: byCA(order, "server_internal")},
 	)...)

@@ -67,9 +67,20 @@ func TestRefusedOtherwise(t *testing.T) {
 	// That it does not come to an end is not ours either.
 	stuck := expecting("unauthorized", failed(probe.FailureTimeout, probe.StepValidation, directoryCall()))
 	stuck.Visits = told
-	for elsewhere, want := range map[bool]probe.Fault{false: probe.FaultUnknown, true: probe.FaultCA} {
-		if v := verdict.Judge(stuck, verdict.Context{ServedElsewhere: elsewhere}); v.Reason != verdict.ValidationTimeout || v.Fault != want {
+	for _, elsewhere := range []bool{false, true} {
+		v := verdict.Judge(stuck, verdict.Context{ServedElsewhere: elsewhere})
+		if v.Reason != verdict.RefusedOtherwise || v.Fault != probe.FaultUnknown || !strings.Contains(v.Summary, "the CA has not refused in time") {
 			t.Errorf("stuck, another CA: %v: %+v", elsewhere, v)
+		}
+	}
+	// Unless the CA says what it is that goes on.
+	for problem, want := range map[string]judgement{
+		"unauthorized":   failure(probe.StepValidation, verdict.RefusedOtherwise, probe.FaultUnknown),
+		"serverInternal": failure(probe.StepValidation, verdict.ServerInternal, probe.FaultCA),
+	} {
+		stuck.Failure.Problem = &probe.Problem{Type: problem}
+		if got := judge(stuck); got != want {
+			t.Errorf("stuck with %s: %v", problem, got)
 		}
 	}
 }

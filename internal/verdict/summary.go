@@ -73,7 +73,11 @@ func (e *evidence) summary(v probe.Verdict, doc ReasonDoc, c Context) string {
 	if host := e.host(); host != "" {
 		s.WriteString(" at " + host)
 	}
-	s.WriteString(": " + doc.Summary)
+	what := doc.Summary
+	if v.Reason == RefusedOtherwise && e.failure.Kind == probe.FailureTimeout {
+		what = "the CA has not refused in time"
+	}
+	s.WriteString(": " + what)
 	if quoted := e.quoted(); quoted != "" {
 		s.WriteString(" (" + quoted + ")")
 	}

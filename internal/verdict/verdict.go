@@ -55,8 +55,8 @@ func Judge(f *probe.Facts, c Context) probe.Verdict {
 	}
 	e := evidence{facts: f, failure: f.Failure, call: failedCall(f), context: &c}
 	found := e.judge()
-	if validating[found.reason] && e.withheld() && e.failure.Kind == probe.FailureObject {
-		found = finding{reason: RefusedOtherwise}
+	if validating[found.reason] && e.withheld() {
+		found = e.unrefused(found)
 	}
 	doc := docs[found.reason]
 	if found.fault == probe.FaultNone {

@@ -67,7 +67,8 @@ func (e *evidence) whose(reason probe.Reason) probe.Fault {
 	case unreached[reason]:
 		return e.byControls()
 	case validating[reason] && e.withheld():
-		return e.byOthers() // our responders have told nobody anything, as they had to
+		// Our responders have told nobody anything, as they had to. That others get
+		// through to us says nothing of who waits for an answer that is not there.
 	case validating[reason] && e.failure.Step == probe.StepValidation:
 		return e.byValidation(reason)
 	case rejecting[reason] && e.context.Worked && e.context.Again == reason:
@@ -123,6 +124,19 @@ func (e *evidence) byValidation(reason probe.Reason) probe.Fault {
 		return probe.FaultClient
 	}
 	return e.byOthers()
+}
+
+// unrefused is what is found where a validation that had to be refused ended otherwise.
+// A CA may try again for as long as it likes (RFC 8555 §8.2), so that it is not stuck
+// when our time is over; unless it says itself that it cannot go on.
+func (e *evidence) unrefused(found finding) finding {
+	switch p := e.failure.Problem; {
+	case e.failure.Kind == probe.FailureTimeout && p != nil && (p.Status >= 500 || p.Type == "serverInternal"):
+		return finding{reason: ServerInternal}
+	case e.failure.Kind == probe.FailureTimeout, e.failure.Kind == probe.FailureObject:
+		return finding{reason: RefusedOtherwise}
+	}
+	return found
 }
 
 // withheld reports whether nobody was to get the answer to the challenge.
