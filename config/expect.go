@@ -18,6 +18,9 @@ const (
 	mostNetworks = 100
 )
 
+// Nobodys reports whether the name lies where nobody can have it who asks a CA.
+func Nobodys(name string) bool { return strings.HasSuffix(name, "."+refusedZone) }
+
 // Expected is the type of the problem that the CA has to refuse the module's runs
 // with; empty: it has not to refuse them.
 func (m *Module) Expected() string {

@@ -294,12 +294,27 @@ func (r *run) doubt(ctx context.Context, a *attempt) string {
 		}
 		if a.persists {
 			// An answer of another type needs the account's key, and a token that is new.
-			return r.doubtPersists(ctx, about(a.order.names))
+			if doubt := r.doubtPersists(ctx, about(a.order.names)); doubt != "" {
+				return doubt
+			}
+		}
+		if r.bound() && len(r.facts.Visits) == 0 {
+			return "nobody has come to our responders, and the account is bound to one at the CA, which may know the name without coming"
 		}
 	case probe.ProblemCAA:
 		return doubtCAA(r.facts.Visits)
+	case probe.ProblemRejectedIdentifier:
+		if t := r.Pair.Target; !config.Nobodys(about(a.order.names)) && (t.Preset == "" || t.OwnCA) {
+			return "that the CA's policy has to refuse the name is the configuration's word only: it may allow it, or the account may have been authorized before"
+		}
 	}
 	return ""
+}
+
+// bound reports whether the account stands for one with the CA's operator (RFC 8555
+// §7.3.4), who may have validated its domains in another way.
+func (r *run) bound() bool {
+	return r.Pair.Target.Account.ExternalAccountBinding != nil || r.facts.Directory != nil && r.facts.Directory.ExternalAccountRequired
 }
 
 // doubtPersists looks for records of dns-persist-01 that may authorize the name: one

@@ -177,7 +177,7 @@ func TestNotRefused(t *testing.T) {
 		{"CAA that nobody was told of", "caa", plain, nil, []probe.Visit{askedCAA, sawAddress}, nil, probe.RefusalUnproven, probe.StepFinalization, "; but our name server has not answered", true},
 		{"CAA of a zone that is elsewhere", "caa", plain, nil, []probe.Visit{toldAnswer}, nil, probe.RefusalUnproven, probe.StepFinalization, "; but nobody has asked our name server", true},
 		{"takes the order against its policy", "rejectedIdentifier", plain, nil, nil, nil, probe.RefusalMissing, probe.StepOrder, "the CA has taken the order", false},
-		{"issues against its policy", "rejectedIdentifier", fakeca.Options{Authorized: true}, nil, nil, nil, probe.RefusalMisissued, probe.StepFinalization, "its policy had to refuse the name", true},
+		{"issues against what is said of its policy", "rejectedIdentifier", fakeca.Options{Authorized: true}, nil, nil, nil, probe.RefusalUnproven, probe.StepFinalization, "; but that the CA's policy has to refuse the name is the configuration's word only", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -394,4 +394,49 @@ type unable struct{}
 
 func (unable) Present(context.Context, probe.Challenge) (func() []probe.Visit, error) {
 	return nil, errors.New("no responder")
+}
+
+// A policy is proved of names that are nobody's, and of CAs that everybody knows.
+func TestAgainstPolicy(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		zone, preset string
+		own          bool
+		want         probe.RefusalKind
+	}{
+		{"example.org", "", false, probe.RefusalMisissued},
+		{"example.org", "", true, probe.RefusalMisissued},
+		{"probe.example", "letsencrypt", false, probe.RefusalMisissued},
+		{"probe.example", "letsencrypt", true, probe.RefusalUnproven},
+		{"badexample.org", "", false, probe.RefusalUnproven},
+	} {
+		b := newBench(t, fakeca.Options{Authorized: true}).known()
+		b.target.Preset, b.target.OwnCA = tt.preset, tt.own
+		req := b.refusing(probe.ProblemRejectedIdentifier)
+		req.Pair.Module.Issue.Names.Zone = tt.zone
+		if f := runFor(t, time.Minute, req).Failure; f == nil || f.Refusal != tt.want {
+			t.Errorf("%+v: %+v", tt, f)
+		}
+	}
+}
+
+// A CA to which the account is bound may know a name without coming, and not what it
+// came for in vain.
+func TestBoundAccount(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		visits []probe.Visit
+		want   probe.RefusalKind
+	}{
+		{"nobody came", nil, probe.RefusalUnproven},
+		{"somebody came", []probe.Visit{toldNothing}, probe.RefusalMisissued},
+	} {
+		b := newBench(t, fakeca.Options{Challenges: withoutPersist}).known()
+		b.target.Account.ExternalAccountBinding = &config.ExternalAccountBinding{KeyID: "ours"}
+		f := runFor(t, time.Minute, b.refusing(probe.ProblemUnauthorized, tt.visits...)).Failure
+		if f == nil || f.Refusal != tt.want || (tt.want == probe.RefusalUnproven) != strings.Contains(f.Detail, "may know the name without coming") {
+			t.Errorf("%s: %+v", tt.name, f)
+		}
+	}
 }
