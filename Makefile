@@ -114,7 +114,7 @@ lint: $(GOLANGCI_LINT) ## golangci-lint on all our modules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI_LINT) run ./...) || exit 1; done
 
 .PHONY: bench
-bench: ## cost and precision of a run, against a reference in the same run; cost of the budget, of checks, of the page and of the rules
+bench: ## cost and precision of a run, against a reference in the same run; cost of the budget, of checks, of the page, of the rules and of the report
 	@$(GO) test -run '^$$' -bench . -benchmem ./internal/budget ./internal/conformance
 	@$(GO) test -run '^$$' -bench Index -benchtime 100x ./internal/web
 	@cd test && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 40m ./bench

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -64,7 +65,9 @@ func remember(b *testing.B, url string, start time.Time) {
 				request = protowire.AppendBytes(request, h.series(labels, hour))
 			}
 		}
-		write(b, url, request)
+		if err := write(b.Context(), url, request); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -94,47 +97,61 @@ func (h *history) series(labels []string, hour time.Time) (message []byte) {
 			}
 		}
 	}
-	for i := 0; i < len(sorted); i += 2 {
-		label := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), sorted[i])
-		label = protowire.AppendString(protowire.AppendTag(label, 2, protowire.BytesType), sorted[i+1])
-		message = protowire.AppendBytes(protowire.AppendTag(message, 1, protowire.BytesType), label)
-	}
+	message = appendLabels(message, sorted)
 	for at := hour; at.Before(hour.Add(time.Hour)); at = at.Add(h.interval) {
 		value := 1.0
 		if h.interval > time.Minute {
 			value = 0.3 + float64(at.Unix()%7919)/1e5
 		}
-		sample := protowire.AppendFixed64(protowire.AppendTag(nil, 1, protowire.Fixed64Type), math.Float64bits(value))
-		sample = protowire.AppendVarint(protowire.AppendTag(sample, 2, protowire.VarintType), uint64(at.UnixMilli()))
-		message = protowire.AppendBytes(protowire.AppendTag(message, 2, protowire.BytesType), sample)
+		message = appendSample(message, at, value)
 	}
 	return message
 }
 
+// appendLabels appends the labels of a TimeSeries: names, which are sorted, and values.
+func appendLabels(message []byte, sorted []string) []byte {
+	for i := 0; i < len(sorted); i += 2 {
+		label := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), sorted[i])
+		label = protowire.AppendString(protowire.AppendTag(label, 2, protowire.BytesType), sorted[i+1])
+		message = protowire.AppendBytes(protowire.AppendTag(message, 1, protowire.BytesType), label)
+	}
+	return message
+}
+
+// appendSample appends a Sample to a TimeSeries.
+func appendSample(message []byte, at time.Time, value float64) []byte {
+	milliseconds := uint64(at.UnixMilli())
+	message = protowire.AppendTag(message, 2, protowire.BytesType)
+	message = protowire.AppendVarint(message, uint64(1+8+1+protowire.SizeVarint(milliseconds)))
+	message = protowire.AppendFixed64(protowire.AppendTag(message, 1, protowire.Fixed64Type), math.Float64bits(value))
+	return protowire.AppendVarint(protowire.AppendTag(message, 2, protowire.VarintType), milliseconds)
+}
+
 // write sends a WriteRequest.
-func write(b *testing.B, url string, request []byte) {
-	b.Helper()
-	r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url+"/api/v1/write", bytes.NewReader(literal(request)))
+func write(ctx context.Context, url string, request []byte) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/v1/write", bytes.NewReader(literal(request)))
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
 	r.Header.Set("Content-Encoding", "snappy")
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	r.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
 	defer answer.Body.Close()
-	if text, _ := io.ReadAll(answer.Body); answer.StatusCode/100 != 2 {
-		b.Fatalf("remote write: %s\n%s", answer.Status, text)
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode/100 != 2 {
+		err = fmt.Errorf("remote write: %s\n%s", answer.Status, text)
 	}
+	return err
 }
 
 // literal is data in the format of Snappy, not compressed: its length, and literals of
 // at most 65,536 bytes.
 func literal(data []byte) []byte {
-	out := binary.AppendUvarint(nil, uint64(len(data)))
+	out := binary.AppendUvarint(make([]byte, 0, len(data)+len(data)>>14+16), uint64(len(data)))
 	for len(data) > 0 {
 		n := min(len(data), 1<<16)
 		out = append(out, 61<<2) // a literal whose length has two bytes
