@@ -14,7 +14,7 @@ const (
 	// followUpTimeout caps the module's timeout for a follow-up.
 	followUpTimeout = 30 * time.Second
 	// patientTimeout is what one that is in no hurry has at least, even if the next
-	// tick comes before that.
+	// tick comes before that, or somebody asks for the pair's probe.
 	patientTimeout = 5 * time.Second
 	// followUpExpiry is when a follow-up is given up, unless its prober says.
 	followUpExpiry = 24 * time.Hour

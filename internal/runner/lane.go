@@ -1,7 +1,9 @@
 package runner
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -62,6 +64,10 @@ type run struct {
 	item     *item           // what it follows up; nil: it is the pair's own probe
 	followUp *probe.FollowUp // item as it was at the start
 	next     time.Time       // the pair's next tick at the start; zero: none
+	// inTheWay is closed by makeWay when somebody asks for the pair's probe meanwhile.
+	// Both are nil of a run that is not cut short for that.
+	inTheWay <-chan struct{}
+	makeWay  func()
 
 	entry *entry // in the history, once it is over; nil: it has no place there
 
@@ -73,6 +79,27 @@ type run struct {
 	done   chan struct{}
 	result *probe.Result
 	err    error
+}
+
+// makesWay has what is asked for now go before ru as soon as ru can end for it.
+func (ru *run) makesWay() {
+	ask := make(chan struct{})
+	ru.inTheWay, ru.makeWay = ask, sync.OnceFunc(func() { close(ask) })
+}
+
+// stay returns when ru has to make way, or ctx ends. It has patientTimeout in any case.
+func (ru *run) stay(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-ru.inTheWay:
+	}
+	timer := time.NewTimer(time.Until(ru.start.Add(patientTimeout)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 func newRun(by probe.Trigger, asked time.Time) *run {

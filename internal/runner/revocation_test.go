@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -327,6 +328,79 @@ func TestSeekingYieldsNot(t *testing.T) {
 		h.sleepTo(first + 15*time.Second)
 		if looks := h.starts(probe.TriggerFollowUp); len(looks) != 1 || looks[0] != first+time.Second {
 			t.Errorf("looked at %v, want %v", looks, first+time.Second)
+		}
+	})
+}
+
+// TestWatchMakesWay has the CA's list hang for a pair that is only scraped: a scrape
+// in the middle of a look gets its run after patientTimeout of it, or at once. The
+// next look comes, and nothing is told of the CA.
+func TestWatchMakesWay(t *testing.T) {
+	for after, waits := range map[time.Duration]time.Duration{time.Second: 4 * time.Second, 10 * time.Second: 0} {
+		t.Run(after.String(), func(t *testing.T) {
+			bubble(t, Options{}, func(h *harness) {
+				left := false
+				h.run = func(ctx context.Context, job Job) probe.Facts {
+					if job.FollowUp != nil {
+						<-ctx.Done()
+						return failed(probe.FailureCanceled)
+					}
+					if !left {
+						left = true
+						if err := job.FollowUps.Add(watching("1")); err != nil {
+							t.Error(err)
+						}
+					}
+					return lasting(time.Second)(ctx, job)
+				}
+				h.start(configured(interval(0), func(p *config.Pair) { p.Timeout, p.MinInterval = time.Minute, time.Second }))
+				h.trigger(time.Minute) // until 1 s, when the first look begins
+				h.sleepTo(time.Second + after)
+				// One that goes away, and two that are joined.
+				gone, cancel := context.WithCancel(h.t.Context())
+				go func() { _, _ = h.r.Trigger(gone, pairA, probe.TriggerScrape) }()
+				synctest.Wait()
+				cancel()
+				if a, took := h.trigger(time.Minute); !a.Fresh || took != waits+time.Second {
+					t.Errorf("fresh %v after %s, want %s", a.Fresh, took, waits+time.Second)
+				}
+				if looks := h.starts(probe.TriggerFollowUp); len(looks) != 1 {
+					t.Errorf("looks at %s", looks)
+				}
+				h.sleepTo(5 * time.Minute)
+				looks := h.starts(probe.TriggerFollowUp)
+				if len(looks) < 5 || looks[1]-looks[0] < watchRestLeast {
+					t.Errorf("looks at %s", looks)
+				}
+				if open := h.r.Open(probe.FollowUpWatchRevocation); len(open) != 1 {
+					t.Errorf("pending: %v", open)
+				}
+			})
+		})
+	}
+}
+
+// TestRevocationIsNotCut holds that a scrape does not cut off the call that revokes.
+func TestRevocationIsNotCut(t *testing.T) {
+	bubble(t, Options{}, func(h *harness) {
+		left := false
+		h.run = func(ctx context.Context, job Job) probe.Facts {
+			if job.FollowUp == nil && !left {
+				left = true
+				if err := job.FollowUps.Add(probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{}}); err != nil {
+					t.Error(err)
+				}
+			}
+			return lasting(15*time.Second)(ctx, job)
+		}
+		h.start(configured(interval(0)))
+		h.trigger(time.Minute)
+		h.sleepTo(16 * time.Second)
+		if a, took := h.trigger(time.Minute); !a.Fresh || took != 29*time.Second {
+			t.Errorf("fresh %v after %s", a.Fresh, took)
+		}
+		if n := len(h.r.Open(probe.FollowUpRevoke)); n != 0 {
+			t.Error("it was cut")
 		}
 	})
 }

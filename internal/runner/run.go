@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
@@ -56,8 +57,16 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 
 // call executes the run under its own timeout.
 func (r *Runner) call(ctx context.Context, ru *run) (facts probe.Facts) {
+	var making sync.WaitGroup
+	defer making.Wait()
 	ctx, cancel := context.WithTimeout(ctx, ru.timeout())
 	defer cancel()
+	if ru.inTheWay != nil {
+		making.Go(func() {
+			ru.stay(ctx)
+			cancel()
+		})
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			r.log.Error("a run panicked", "target", ru.pair.Pair.Target, "module", ru.pair.Pair.Module, "run", ru.id, "panic", v, "stack", string(debug.Stack()))

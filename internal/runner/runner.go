@@ -7,7 +7,8 @@
 //	after the last start; it never waits past its own deadline; and nothing but
 //	the module's timeout or the end of the grace period cancels a run.
 //
-// One run more is started at once where a failure has to be confirmed.
+// One run more is started at once where a failure has to be confirmed. A look at
+// a revocation is no run that anybody waits for: one that takes long makes way.
 //
 // Beside it, runs and follow-ups of a target that have fixed names in common take
 // turns: the wait is before the run's start, and in no duration.

@@ -147,6 +147,9 @@ func (r *Runner) startable(l *lane, now time.Time) *run {
 	ru.item = it
 	copied := it.FollowUp
 	ru.followUp = &copied
+	if it.Kind == probe.FollowUpWatchRevocation {
+		ru.makesWay() // there will be another look; what revokes would have to be sent again
+	}
 	return ru.begin(l, now)
 }
 

@@ -56,6 +56,9 @@ func (r *Runner) join(ctx context.Context, p probe.Pair, by probe.Trigger) (*run
 		return nil, nil
 	}
 	l.wanted = newRun(by, now)
+	if l.current != nil && l.current.makeWay != nil {
+		l.current.makeWay()
+	}
 	r.wakeUp()
 	return l.wanted, nil
 }

@@ -33,7 +33,7 @@ func failure(r probe.Reason, faults []probe.Fault, summary, seen, whose, do stri
 var chapters = []chapter{
 	{"Skipped", "The run ended before it could learn anything about the CA. It is no failure, and no success either: the age of the last evidence grows.", []ReasonDoc{
 		skip(Canceled, "the exporter stopped",
-			"The exporter was stopping, and the grace period was over.",
+			"The exporter was stopping, and the grace period was over; or a look at a revocation made way for a probe that somebody asked for.",
 			"Nobody's.",
 			"Nothing. If it happens at each restart, raise `--shutdown.grace-period`."),
 		skip(Budget, "our own budget of the CA's rate limits does not allow it yet",
