@@ -89,8 +89,10 @@ PACKAGES := \
 	libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so \
 	nginx-light:/usr/sbin/nginx \
 	npm:/usr/bin/npm \
+	openssl:/usr/bin/openssl \
 	prometheus:/usr/bin/promtool \
 	prometheus-alertmanager:/usr/bin/amtool \
+	systemd:/usr/bin/systemd-analyze \
 	unbound:/usr/sbin/unbound
 
 .PHONY: deps
