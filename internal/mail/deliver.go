@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -40,6 +41,16 @@ type record struct {
 // make strangers wait.
 var defaultWaits = []time.Duration{10 * time.Second, 30 * time.Second, 90 * time.Second, 5 * time.Minute}
 
+// ErrUnsure is the error of a mail that may have been delivered, in this run or in an
+// earlier one: it is not sent again by itself.
+var ErrUnsure = errors.New("it may have been delivered")
+
+// unsure is an ErrUnsure with a text of its own.
+type unsure struct{ error }
+
+func (u unsure) Unwrap() error        { return u.error }
+func (u unsure) Is(target error) bool { return target == ErrUnsure }
+
 // Delivery is how a mail is delivered.
 type Delivery struct {
 	To     *config.Email
@@ -49,6 +60,8 @@ type Delivery struct {
 	Again bool
 	// Waits are between attempts; nil: 10 s, 30 s, 90 s and 5 min.
 	Waits []time.Duration
+
+	dial func(context.Context, *config.SMTP) (net.Conn, error) // nil: dial
 }
 
 // Outcome is what became of a mail.
@@ -63,7 +76,7 @@ type Outcome struct {
 // for a reason that may pass is tried again, as often as there are Waits.
 //
 // It delivers at most once. What could have made a second mail is an error that
-// says so, and no attempt: an end of the program, or a loss of the connection, between
+// is an [ErrUnsure], and no attempt: an end of the program, or a loss of the connection, between
 // the last byte of the mail and the server's answer. Delivery.Again overrules it.
 func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 	id := m.ID(d.To)
@@ -81,17 +94,21 @@ func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 	if waits == nil {
 		waits = defaultWaits
 	}
+	connect := d.dial
+	if connect == nil {
+		connect = dial
+	}
 	for attempt := 0; ; attempt++ {
-		answer, err := converse(ctx, d.To, eml, func() error { return d.put(id, conditionSending, "") })
+		answer, err := converse(ctx, connect, d.To, eml, func() error { return d.put(id, conditionSending, "") })
 		if err == nil {
 			at := time.Now()
 			if err := d.put(id, conditionSent, answer); err != nil {
-				return nil, fmt.Errorf("the mail was accepted, and that cannot be noted, so that the next run will ask what became of it: %w", err)
+				return nil, unsure{fmt.Errorf("the mail was accepted, and that cannot be noted, so that the next run will ask what became of it: %w", err)}
 			}
 			return &Outcome{ID: id, At: at, Answer: answer}, nil
 		}
 		if _, ok := errors.AsType[*lost](err); ok {
-			return nil, fmt.Errorf("%w. %s", err, unknown(id))
+			return nil, unsure{fmt.Errorf("%w. %s", err, unknown(id))}
 		}
 		if err := d.unmark(id); err != nil {
 			return nil, err
@@ -130,7 +147,7 @@ func (d *Delivery) before(id string) (*Outcome, error) {
 	case conditionRefused:
 		return nil, nil
 	default:
-		return nil, fmt.Errorf("an earlier run ended at %s while this mail was being sent. %s", r.At.UTC().Format(time.RFC3339), unknown(id))
+		return nil, unsure{fmt.Errorf("an earlier run ended at %s while this mail was being sent. %s", r.At.UTC().Format(time.RFC3339), unknown(id))}
 	}
 }
 

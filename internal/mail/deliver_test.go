@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -119,6 +122,9 @@ func TestDeliver(t *testing.T) {
 			if c.err == "" && (outcome == nil || outcome.Already || !strings.HasPrefix(outcome.Answer, "2.0.0 taken as ")) {
 				t.Errorf("outcome %+v", outcome)
 			}
+			if errors.Is(err, ErrUnsure) != (c.condition == conditionSending) {
+				t.Errorf("unsure %v of %v", errors.Is(err, ErrUnsure), err)
+			}
 			if n := s.connections(); n != c.connections {
 				t.Errorf("%d connections, want %d", n, c.connections)
 			}
@@ -174,14 +180,14 @@ func TestCrash(t *testing.T) {
 	}
 	id := message().ID(d.To)
 	// What the program does up to its last moment: the end is not sent.
-	if _, err := converse(t.Context(), d.To, eml, func() error { return errors.Join(d.put(id, conditionSending, ""), died) }); !errors.Is(err, died) {
+	if _, err := converse(t.Context(), dial, d.To, eml, func() error { return errors.Join(d.put(id, conditionSending, ""), died) }); !errors.Is(err, died) {
 		t.Fatalf("error %v", err)
 	}
 	if n := len(s.got()); n != 0 {
 		t.Errorf("%d mails without their end", n)
 	}
 	for range 2 {
-		if _, err := d.Deliver(t.Context(), message()); err == nil || !strings.Contains(err.Error(), "while this mail was being sent. It may have been delivered") || !strings.Contains(err.Error(), "--email.again") {
+		if _, err := d.Deliver(t.Context(), message()); !errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), "while this mail was being sent. It may have been delivered") || !strings.Contains(err.Error(), "--email.again") {
 			t.Errorf("after the crash: %v", err)
 		}
 	}
@@ -195,6 +201,46 @@ func TestCrash(t *testing.T) {
 	d.Again = false
 	if outcome, err := d.Deliver(t.Context(), message()); err != nil || !outcome.Already || len(s.got()) != 1 {
 		t.Errorf("then: %+v, %v, %d mails", outcome, err, len(s.got()))
+	}
+}
+
+// TestSlow holds that each answer of a server may take its time, and none for ever.
+func TestSlow(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		slow, slowMail time.Duration
+		err            string // what it must say; empty: none
+	}{
+		{"slow", 50 * time.Second, 4 * time.Minute, ""},
+		{"too slow", 70 * time.Second, 0, "the mail was not sent, in 1 attempts: greet 127.0.0.1"},
+		{"too slow with the mail", 0, 6 * time.Minute, "the mail was not sent, in 1 attempts: send the mail"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{port: 25, said: map[string][]string{}, slow: c.slow, slowMail: c.slowMail}
+				d := delivery(t, s, &memory{})
+				d.Waits = []time.Duration{}
+				var serving sync.WaitGroup
+				defer serving.Wait()
+				d.dial = func(context.Context, *config.SMTP) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					serving.Go(func() {
+						defer theirs.Close()
+						s.serve(theirs)
+					})
+					return ours, nil
+				}
+				m := message()
+				m.Text = strings.Repeat("More than is sent at once.\n", 1000)
+				_, err := d.Deliver(t.Context(), m)
+				if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+					t.Errorf("error %v, want %q", err, c.err)
+				}
+				if n := len(s.got()); n != map[bool]int{true: 1}[c.err == ""] {
+					t.Errorf("%d mails", n)
+				}
+			})
+		})
 	}
 }
 

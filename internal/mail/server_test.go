@@ -8,12 +8,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // server answers as it was told to, over a connection without TLS. What it was not
 // told it answers as a server does that takes everything.
 type server struct {
 	port int
+	// slow is how long each answer takes, and slowMail how long both the mail and the
+	// answer to it take.
+	slow, slowMail time.Duration
 
 	mu    sync.Mutex // guards what is below
 	said  map[string][]string
@@ -92,6 +96,7 @@ func (s *server) serve(conn net.Conn) {
 		if answer == hangUp {
 			return false
 		}
+		time.Sleep(s.slow)
 		_, err := io.WriteString(conn, answer+"\r\n")
 		return err == nil
 	}
@@ -122,6 +127,7 @@ func (s *server) serve(conn net.Conn) {
 // take reads a mail, and answers to its end.
 func (s *server) take(lines *bufio.Reader, say func(string) bool) bool {
 	var mail strings.Builder
+	time.Sleep(s.slowMail)
 	for {
 		text, err := lines.ReadString('\n')
 		if err != nil {
@@ -132,6 +138,7 @@ func (s *server) take(lines *bufio.Reader, say func(string) bool) bool {
 			s.mails = append(s.mails, mail.String())
 			n := len(s.mails)
 			s.mu.Unlock()
+			time.Sleep(s.slowMail)
 			return say(s.answer(".", fmt.Sprintf("250 2.0.0 taken as %d", n)))
 		}
 		mail.WriteString(strings.TrimPrefix(text, "."))

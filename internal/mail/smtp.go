@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// answerTimeout is how long an answer of the server may take, and acceptTimeout that
-	// to the whole message (RFC 5321 §4.5.3.2 wants 5 and 10 minutes of us; no server
+	// answerTimeout is how long each answer of the server may take, and acceptTimeout how
+	// long it may take the message in, and as long again its answer to it (RFC 5321 §4.5.3.2 wants 5 and 10 minutes of us; no server
 	// that works takes so long).
 	answerTimeout = time.Minute
 	acceptTimeout = 5 * time.Minute
@@ -73,33 +73,42 @@ func refused(doing string, err error) error {
 // it calls handing, whose error keeps that from happening: without its end, no server
 // accepts a mail (RFC 5321 §4.1.1.4). It returns the server's answer. Its error is a
 // *refusal, or *lost.
-func converse(ctx context.Context, to *config.Email, eml []byte, handing func() error) (answer string, err error) {
+func converse(ctx context.Context, connect func(context.Context, *config.SMTP) (net.Conn, error), to *config.Email, eml []byte, handing func() error) (answer string, err error) {
 	s := &to.SMTP
-	conn, err := dial(ctx, s)
+	conn, err := connect(ctx, s)
 	if err != nil {
 		return "", refused("connect to "+s.Server, err)
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	wait := func(d time.Duration) { _ = conn.SetDeadline(time.Now().Add(d)) }
+	end := func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
+	defer context.AfterFunc(ctx, end)()
+	wait := func(d time.Duration) {
+		_ = conn.SetDeadline(time.Now().Add(d))
+		if ctx.Err() != nil {
+			end() // which may have been called just before
+		}
+	}
 	wait(answerTimeout)
 	c, err := smtp.NewClient(conn, s.Server)
 	if err != nil {
 		return "", refused("greet "+s.Server, err)
 	}
-	if err := begin(c, s); err != nil {
+	if err := begin(c, s, func() { wait(answerTimeout) }); err != nil {
 		return "", err
 	}
 	c.SkipSMTPUTF8(true) // all of it is ASCII
+	wait(answerTimeout)
 	if err := c.Mail("<" + config.Mailbox(to.From).Address + ">"); err != nil {
 		return "", refused("name the sender "+config.Mailbox(to.From).Address, err)
 	}
 	for _, one := range to.Recipients {
 		address := config.Mailbox(one).Address
+		wait(answerTimeout)
 		if err := c.Rcpt("<" + address + ">"); err != nil {
 			return "", refused("name the recipient "+address, err)
 		}
 	}
+	wait(answerTimeout)
 	w, err := c.Data()
 	if err != nil {
 		return "", refused("send the mail", err)
@@ -114,6 +123,7 @@ func converse(ctx context.Context, to *config.Email, eml []byte, handing func() 
 	if err := handing(); err != nil {
 		return "", refused("note that the mail is being sent", err)
 	}
+	wait(acceptTimeout)
 	if err := w.Close(); err != nil {
 		if _, ok := errors.AsType[*textproto.Error](err); ok {
 			return "", refused("send the mail", err)
@@ -143,12 +153,13 @@ func tlsConfig(s *config.SMTP) *tls.Config {
 	return &tls.Config{ServerName: s.Server, RootCAs: s.Roots(), MinVersion: tls.VersionTLS12}
 }
 
-// begin says who we are, over TLS where that is wanted.
-func begin(c *smtp.Client, s *config.SMTP) error {
+// begin says who we are, over TLS where that is wanted. It calls next before each command.
+func begin(c *smtp.Client, s *config.SMTP, next func()) error {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		name = "localhost"
 	}
+	next()
 	if err := c.Hello(name); err != nil {
 		return refused("greet "+s.Server, err)
 	}
@@ -156,6 +167,7 @@ func begin(c *smtp.Client, s *config.SMTP) error {
 		if ok, _ := c.Extension("STARTTLS"); !ok {
 			return &refusal{doing: "begin TLS", final: true, err: errors.New("the server does not offer STARTTLS: is it the right port, and is nobody in between? tls: implicit is for port 465")}
 		}
+		next()
 		if err := c.StartTLS(tlsConfig(s)); err != nil {
 			return refused("begin TLS", err)
 		}
@@ -169,6 +181,7 @@ func begin(c *smtp.Client, s *config.SMTP) error {
 		return &refusal{doing: "log in as " + strconv.Quote(s.Username), final: true,
 			err: fmt.Errorf("the server offers none of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and LOGIN, but %q: remove username and password_file if it wants none", offered)}
 	}
+	next()
 	if err := c.Auth(auth); err != nil {
 		return refused("log in as "+strconv.Quote(s.Username), err)
 	}
