@@ -26,6 +26,7 @@ const (
 	exitSuccess = 0
 	exitFailure = 1 // the probe failed, or the exporter cannot go on
 	exitUsage   = 2 // the command line or the configuration is at fault
+	exitUnsure  = 3 // the report's mail may have been delivered: a person has to look
 )
 
 func main() {
@@ -107,8 +108,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFailure // its output has said why
 	}
 	fmt.Fprintf(stderr, "acme_exporter: %v\n", err)
-	if errors.Is(err, app.ErrUsage) {
+	return exitCode(err)
+}
+
+// exitCode is that of a command that failed.
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, app.ErrUsage):
 		return exitUsage
+	case errors.Is(err, app.ErrMailUnsure):
+		return exitUnsure
 	}
 	return exitFailure
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // for --timezone where the system has no zones, as in an image from scratch
@@ -17,12 +16,18 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
 
+	"github.com/acme-exporter/acme_exporter/internal/mail"
 	"github.com/acme-exporter/acme_exporter/internal/report"
 )
 
-// ErrNothingKnown is returned by [Report] when there was nothing to report on; the report
-// has been written and says so.
-var ErrNothingKnown = errors.New("nothing is known of any target: the report says why")
+// ErrNothingKnown is returned by [Report] when there was nothing to report on. The report
+// has been written and says so; it is not mailed, so that a later run can mail what is
+// known by then.
+var ErrNothingKnown = errors.New("nothing is known of any target")
+
+// ErrMailUnsure is returned by [Report] when the mail may have been delivered, and is not
+// sent again by itself: a person has to look.
+var ErrMailUnsure = mail.ErrUnsure
 
 // ReportOptions are the arguments of the command report.
 type ReportOptions struct {
@@ -59,13 +64,36 @@ func Report(ctx context.Context, common Common, o ReportOptions) error {
 			return err
 		}
 	}
-	if to != nil {
+	nothing := len(made.Targets) == 0
+	if to != nil && (!nothing || o.DryRun) {
 		if err := mailReport(ctx, common, made, to, o); err != nil {
 			return err
 		}
 	}
-	if len(made.Targets) == 0 {
-		return ErrNothingKnown
+	switch {
+	case nothing && to != nil && !o.DryRun:
+		return fmt.Errorf("report: %w, and no mail was sent: %s", ErrNothingKnown, made.WhyNothing())
+	case nothing:
+		return fmt.Errorf("report: %w: the report says why", ErrNothingKnown)
+	}
+	return nil
+}
+
+// targetNames are the names that --targets has, several with commas between them.
+func (o ReportOptions) targetNames() []string {
+	var all []string
+	for _, names := range o.Targets {
+		for name := range strings.SplitSeq(names, ",") {
+			all = append(all, strings.TrimSpace(name))
+		}
+	}
+	return all
+}
+
+// checkURL returns an error that names the flag, and not its value: that can have a password.
+func checkURL(flag, address string) error {
+	if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return usageError{fmt.Errorf("%s: not a URL such as http://localhost:9090", flag)}
 	}
 	return nil
 }
@@ -76,17 +104,18 @@ func makeReport(ctx context.Context, common Common, o ReportOptions) (*report.Re
 	if err != nil {
 		return nil, usageError{err}
 	}
-	for _, address := range slices.Concat([]string{o.Prometheus}, o.Exporters) {
-		if u, err := url.Parse(address); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, usageError{fmt.Errorf("report: %q: not a URL such as http://localhost:9090", address)}
+	if err := checkURL("--prometheus.url", o.Prometheus); err != nil {
+		return nil, err
+	}
+	for i, address := range o.Exporters {
+		if err := checkURL(fmt.Sprintf("--exporter.url, number %d of %d", i+1, len(o.Exporters)), address); err != nil {
+			return nil, err
 		}
 	}
 	options := report.Options{
 		Period: period, Prometheus: o.Prometheus, Exporters: o.Exporters, Generator: "acme_exporter " + version.Version,
+		Targets:  o.targetNames(),
 		Progress: func(what string) { fmt.Fprintf(common.Stderr, "%s …\n", what) },
-	}
-	for _, names := range o.Targets {
-		options.Targets = append(options.Targets, strings.Split(names, ",")...)
 	}
 	if options.Via, err = via("--prometheus.config", o.PrometheusConfig); err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -38,7 +37,9 @@ func loadEmail(o ReportOptions) (*config.Email, error) {
 }
 
 // mailOf puts a report into a mail. The same report of the same Prometheus is the same
-// mail, whenever it is made.
+// mail, whenever it is made; but one that was made before its period was over is another
+// than that of the whole period, and so is one in another time zone, whose week has other
+// hours.
 func mailOf(r *report.Report, o ReportOptions) (*mail.Message, error) {
 	content, err := report.MailOf(r)
 	if err != nil {
@@ -48,13 +49,14 @@ func mailOf(r *report.Report, o ReportOptions) (*mail.Message, error) {
 	if err := report.Text(&text, r); err != nil {
 		return nil, err
 	}
-	var targets []string
-	for _, names := range o.Targets {
-		targets = append(targets, strings.Split(names, ",")...)
-	}
+	targets := o.targetNames()
 	slices.Sort(targets)
+	extent := "whole"
+	if r.Unfinished() {
+		extent = "unfinished"
+	}
 	m := &mail.Message{
-		Period: r.Period.Name(), Key: append([]string{r.Sources.Prometheus}, slices.Compact(targets)...), Date: r.Created,
+		Period: r.Period.Name(), Key: append([]string{r.Sources.Prometheus, r.Period.Timezone, extent}, slices.Compact(targets)...), Date: r.Created,
 		Subject: content.Subject, Text: text.String(), HTML: content.HTML, Agent: r.Generator,
 	}
 	for _, image := range content.Images {

@@ -24,7 +24,7 @@ type Message struct {
 	// Period names what the report is of, such as 2026-W46: letters, digits and hyphens.
 	Period string
 	// Key is what else makes it another report than one of the same period: which targets,
-	// from where. See [Message.ID].
+	// from where, in which time zone, and whether the period was over. See [Message.ID].
 	Key     []string
 	Date    time.Time // when it was written
 	Subject string    // in one line; a control character in it becomes a space

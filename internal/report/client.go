@@ -70,13 +70,13 @@ func newClient(address string, via http.RoundTripper) (*client, error) {
 	return &client{api: v1.NewAPI(c), slots: make(chan struct{}, inFlight)}, nil
 }
 
-// redacted is a URL without user and password.
+// redacted is a URL without what can be a secret in it: user, password and query.
 func redacted(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "the URL"
 	}
-	u.User = nil
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment = nil, "", false, ""
 	return u.String()
 }
 

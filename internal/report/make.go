@@ -96,7 +96,7 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	work.SetLimit(inFlight)
 	for i, k := range keys {
 		work.Go(func() error {
-			m.tell(k.target)
+			m.tell(clean(k.target))
 			var err error
 			made[i], err = m.target(working, k)
 			return err
@@ -258,7 +258,7 @@ func (m *maker) finish(r *Report, keys []key) {
 	if len(keys) == 0 && len(m.Targets) == 0 || len(keys) > 0 && len(r.Targets) == 0 {
 		m.miss(Missing{Kind: MissingAll, Text: "There is nothing of any target in the whole period: are the exporters scraped into this Prometheus?"})
 	}
-	if r.Created.Before(r.Period.Until) {
+	if r.Unfinished() {
 		m.miss(Missing{Kind: MissingPeriod, Spans: []Span{{r.Created, r.Period.Until}}, Text: "The period was not over when this report was made."})
 	}
 	for _, w := range m.client.warnings {

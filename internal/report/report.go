@@ -9,7 +9,10 @@
 // found. A form escapes them.
 package report
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Version is the version of the form of a [Report]. Fields may be added within
 // it; a field that is renamed, removed or given another meaning makes a new one.
@@ -149,6 +152,24 @@ func (s Span) Duration() time.Duration { return s.End.Sub(s.Start) }
 type Note struct {
 	Of   string `json:"of"`   // such as Availability: a title
 	Text string `json:"text"` // sentences in plain English, one paragraph
+}
+
+// Unfinished reports whether the period was not over when the report was made.
+func (r *Report) Unfinished() bool { return r.Created.Before(r.Period.Until) }
+
+// WhyNothing says in one line, without controls, why nothing is known of any target;
+// empty: something is known.
+func (r *Report) WhyNothing() string {
+	if len(r.Targets) > 0 {
+		return ""
+	}
+	var all []string
+	for _, m := range r.Missing {
+		if m.Kind == MissingAll || m.Kind == MissingPart {
+			all = append(all, clean(m.Text))
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // Location returns the report's time zone, and UTC if this machine does not

@@ -32,7 +32,7 @@ func TestReportTimer(t *testing.T) {
 		t.Fatal("no ExecStart")
 	}
 	reportTakes(t, strings.Fields(found[1]))
-	for _, line := range []string{"DynamicUser=yes", "StateDirectory=acme_exporter-report", "Restart=on-failure", "RestartPreventExitStatus=2"} {
+	for _, line := range []string{"DynamicUser=yes", "StateDirectory=acme_exporter-report", "Restart=on-failure", "RestartPreventExitStatus=2 3", "RestartSec=30min", "StartLimitBurst=12"} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("no %s", line)
 		}
