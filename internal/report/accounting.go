@@ -36,7 +36,8 @@ func accounting(r *Report) []Note {
 }
 
 func incidentsNote(r *Report) string {
-	text := "What locations had at the same time is one incident, from the earliest start to the latest end. It can have begun earlier by the uncertainty: the time since the last success. "
+	text := "What locations had while the majority was not well is one incident, from the earliest start to the latest end; so is what a minority had at the same time. " +
+		"What a location had for much longer than the others is an incident of its own. Each can have begun earlier by the uncertainty: the time since the last success. "
 	switch r.Sources.Incidents {
 	case FromExporters:
 		return text + "All are from the exporters themselves."

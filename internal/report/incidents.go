@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -54,22 +53,20 @@ func (m *maker) incidents(ctx context.Context, of key, t *Target, now *timeline,
 			list = append(list, a.incidents[of]...)
 		}
 	}
-	t.Incidents = merge(list, m.now)
+	t.Incidents = merge(list, now.impaired(line), m.now)
 	t.Incidents = slices.DeleteFunc(t.Incidents, func(i Incident) bool {
 		return !i.Start.Before(m.Period.Until) || !i.Start.Add(i.Duration).After(m.Period.Since)
 	})
-	for i := range t.Incidents {
-		t.Incidents[i].Majority = now.impaired(line, t.Incidents[i])
-	}
 	return nil
 }
 
-// impaired reports whether the majority says at a time of the incident that the target is
-// down or degraded.
-func (t *timeline) impaired(line []state, i Incident) bool {
-	first := max(t.at(i.Start), 0)
-	end := min(t.at(i.Start.Add(i.Duration))+1, len(line))
-	return first < end && slices.ContainsFunc(line[first:end], func(s state) bool { return s >= degraded })
+// impaired are the times in which the majority says that the target is down or degraded.
+func (t *timeline) impaired(line []state) []Span {
+	var spans []Span
+	for run := range spansOf(len(line), func(i int) bool { return line[i] >= degraded }) {
+		spans = append(spans, Span{Start: t.span(run[0]).Start, End: t.span(run[1] - 1).End})
+	}
+	return spans
 }
 
 // fromMetrics are the incidents that have been the latest one of an exporter at a time.
@@ -142,88 +139,4 @@ func (m *maker) fromMetrics(ctx context.Context, of key) ([]sighted, error) {
 		list = append(list, *s)
 	}
 	return list, err
-}
-
-// merge makes one incident of those that overlap.
-func merge(list []sighted, now time.Time) []Incident {
-	slices.SortFunc(list, func(a, b sighted) int {
-		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.location, b.location))
-	})
-	var merged []Incident
-	for first := 0; first < len(list); {
-		until, end := list[first].end(), first+1
-		for end < len(list) && !list[end].Start.After(until) {
-			if e := list[end].end(); e.After(until) {
-				until = e
-			}
-			end++
-		}
-		merged = append(merged, one(list[first:end], now))
-		first = end
-	}
-	return merged
-}
-
-// one is the incident of which the locations have these.
-func one(list []sighted, now time.Time) Incident {
-	i := list[0].Incident
-	i.Condition, i.Failures, i.Official, i.Uncertainty, i.Locations = "degraded", 0, nil, nil, nil
-	open := false
-	var lastSuccess time.Time
-	votes := map[[3]string]int{}
-	for _, s := range list {
-		if s.Condition == "down" {
-			i.Condition = "down"
-		}
-		open = open || s.End.IsZero()
-		if s.End.After(i.End) {
-			i.End = s.End
-		}
-		if s.lastSuccess.After(lastSuccess) && s.lastSuccess.Before(i.Start) {
-			lastSuccess = s.lastSuccess
-		}
-		if !slices.Contains(i.Locations, s.location) {
-			i.Locations = append(i.Locations, s.location)
-		}
-		i.Failures += s.Failures
-		votes[s.said()]++
-		if s.Official != nil && (i.Official == nil || s.Official.Start.Before(i.Official.Start)) {
-			official := *s.Official
-			i.Official = &official
-		}
-		if s.From == FromExporters {
-			i.From = FromExporters
-		}
-	}
-	if open {
-		i.End = time.Time{}
-	}
-	slices.Sort(i.Locations)
-	i.Duration = max(cmpTime(i.End, now).Sub(i.Start), 0)
-	if !lastSuccess.IsZero() {
-		d := i.Start.Sub(lastSuccess)
-		i.Uncertainty = &d
-	}
-	most := list[0]
-	for _, s := range list {
-		// Of those that say the same, an exporter itself says more.
-		if n := votes[s.said()] - votes[most.said()]; n > 0 || n == 0 && s.From == FromExporters && most.From != FromExporters {
-			most = s
-		}
-	}
-	i.Module, i.Stage, i.Reason, i.Fault, i.Summary = most.Module, most.Stage, most.Reason, most.Fault, most.Summary
-	if i.Official != nil {
-		i.Official.Lead = i.Official.Start.Sub(i.Start)
-	}
-	return i
-}
-
-func (s *sighted) said() [3]string { return [3]string{s.Stage, s.Reason, s.Fault} }
-
-// cmpTime is t, or now where t is zero.
-func cmpTime(t, now time.Time) time.Time {
-	if t.IsZero() {
-		return now
-	}
-	return t
 }

@@ -172,7 +172,8 @@ type Slowest struct {
 }
 
 // Incident is a time in which a target was down or degraded, as one or several
-// locations saw it. Of locations that overlap there is one.
+// locations saw it. What locations saw while the majority says so is one; what one of them
+// had for much longer is one of its own.
 type Incident struct {
 	Condition string `json:"condition"` // the worst: down or degraded
 	// Start is the earliest start of a failed run at a location. It can be before the
@@ -187,7 +188,8 @@ type Incident struct {
 	// success anywhere; nil: not known.
 	Uncertainty *time.Duration `json:"uncertainty_ns,omitempty"`
 	Locations   []string       `json:"locations"` // sorted; "" is one without a name
-	// Majority: at some time more than half of the locations that reported said so.
+	// Majority: more than half of the locations that reported said so at a time, and this is
+	// what they saw.
 	Majority bool `json:"majority"`
 	// Module, Stage, Reason and Fault are what most locations say, or else the first;
 	// Summary is a sentence, empty where it is from metrics.
