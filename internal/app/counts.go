@@ -23,6 +23,8 @@ type failedChecks struct {
 	// Misissued are those of certificates, Misauthorized of authorizations.
 	Misissued     uint64 `json:"misissued,omitempty"`
 	Misauthorized uint64 `json:"misauthorized,omitempty"`
+	// Missing are revocations that never showed.
+	Missing map[probe.RevocationVia]uint64 `json:"missing,omitempty"`
 }
 
 // misissued returns by kind how often the CA gave what it had to refuse.
@@ -39,6 +41,8 @@ type counts struct {
 	*behind
 	// show has a pair's counters start with what is kept of it.
 	show func(p probe.Pair, failed map[probe.Check]uint64, misissued map[probe.Misissuance]uint64)
+	// showMissing does so for revocations that never showed; nil: nobody counts them.
+	showMissing func(p probe.Pair, missing map[probe.RevocationVia]uint64)
 
 	mu           sync.Mutex                   // guards the fields below
 	environments map[probe.Pair]string        // of the configured pairs
@@ -88,6 +92,9 @@ func (c *counts) Apply(pairs []config.Pair) {
 			gone = append(gone, state.Change{Bucket: bucketFailedChecks, Key: p.String()})
 		case !c.shown[p]:
 			c.show(p, f.Failed, f.misissued())
+			if c.showMissing != nil {
+				c.showMissing(p, f.Missing)
+			}
 			c.shown[p] = true
 		}
 	}
@@ -99,7 +106,8 @@ func (c *counts) Observe(r *probe.Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	environment, configured := c.environments[r.Pair]
-	if r.FollowUp != "" || !configured {
+	missing := r.MissingRevocation()
+	if r.FollowUp != "" && missing == "" || !configured {
 		return
 	}
 	var failed []probe.Check
@@ -110,7 +118,7 @@ func (c *counts) Observe(r *probe.Result) {
 			}
 		}
 	}
-	if len(failed) == 0 && r.Misissued() == "" {
+	if len(failed) == 0 && r.Misissued() == "" && missing == "" {
 		return
 	}
 	kept := c.kept[r.Pair]
@@ -120,6 +128,12 @@ func (c *counts) Observe(r *probe.Result) {
 	}
 	for _, check := range failed {
 		kept.Failed[check]++
+	}
+	if missing != "" {
+		if kept.Missing == nil {
+			kept.Missing = make(map[probe.RevocationVia]uint64)
+		}
+		kept.Missing[missing]++
 	}
 	switch r.Misissued() {
 	case probe.MisissuedCertificate:

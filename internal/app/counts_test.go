@@ -26,6 +26,7 @@ func TestCounts(t *testing.T) {
 		return r
 	}
 	var more map[probe.Misissuance]uint64 // what is shown of these
+	var missing map[probe.RevocationVia]uint64
 	failed := func(checks ...probe.Check) *probe.Result {
 		r := &probe.Result{Pair: pair}
 		r.Certificate = &probe.Certificate{Checks: []probe.CheckResult{{Check: probe.CheckValidity, Passed: true}}}
@@ -49,6 +50,7 @@ func TestCounts(t *testing.T) {
 			}
 			*shown, more = maps.Clone(f), misissued
 		})
+		c.showMissing = func(_ probe.Pair, m map[probe.RevocationVia]uint64) { missing = maps.Clone(m) }
 		if err := c.restore(); err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +86,11 @@ func TestCounts(t *testing.T) {
 	c, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 2, probe.CheckTrust: 1})
 	c.Observe(failed(probe.CheckKey))
+	missed := &probe.Result{Pair: pair, FollowUp: probe.FollowUpWatchRevocation, Verdict: probe.Verdict{Outcome: probe.OutcomeFailure}}
+	missed.Revocation = &probe.Revocation{Via: probe.ViaCRL}
+	c.Observe(missed) // the next look may tell
+	missed.Revocation = &probe.Revocation{Via: probe.ViaCRL, GivenUp: true}
+	c.Observe(missed)
 	c.Observe(misissued())
 	unproven := misissued()
 	unproven.Failure.Refusal = probe.RefusalUnproven
@@ -95,6 +102,9 @@ func TestCounts(t *testing.T) {
 	stop()
 	c, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})
+	if missing[probe.ViaCRL] != 1 || len(missing) != 1 {
+		t.Errorf("revocations that never showed, after a start: %v, want 1 on lists", missing)
+	}
 	if more[probe.MisissuedCertificate] != 1 || more[probe.MisissuedAuthorization] != 3 {
 		t.Errorf("misissued, after a start: %v, want 1 certificate and 3 authorizations", more)
 	}

@@ -126,6 +126,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 	}
 	e.metrics = m
 	e.counts = newCounts(kept, common.Logger, m.RestoreCounts)
+	e.counts.showMissing = m.RestoreMissing
 	e.directory = newDirectories(kept, common.Logger, m.RestoreDirectory)
 	e.executor.directory = e.directory
 	if o.GracePeriod == 0 {

@@ -167,6 +167,20 @@ func (m *Metrics) RestoreCounts(name probe.Pair, failed map[probe.Check]uint64, 
 	}
 }
 
+// RestoreMissing has the pair's counters of revocations that never showed go on where
+// they were before the start. It must be called once for a pair, and before its first run.
+func (m *Metrics) RestoreMissing(name probe.Pair, missing map[probe.RevocationVia]uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.pairs[name]
+	if p == nil || !p.revokes {
+		return
+	}
+	for via, n := range missing {
+		m.f.revoked.missing.WithLabelValues(p.labels(string(via))...).Add(float64(n))
+	}
+}
+
 // Schedule says when the pair's next run is due, zero: never, and whether a
 // tick has just been missed.
 func (m *Metrics) Schedule(name probe.Pair, next time.Time, missed bool) {

@@ -35,6 +35,9 @@ func ofRefusal(r *probe.Result, step probe.StepName) bool {
 // is apart from its run only so that it cannot get lost.
 func (m *Metrics) countFollowUp(p *pair, r *probe.Result) {
 	m.f.runs.followUps.WithLabelValues(p.labels(string(r.FollowUp), string(r.Verdict.Outcome))...).Inc()
+	if via := r.MissingRevocation(); via != "" && p.revokes {
+		m.f.revoked.missing.WithLabelValues(p.labels(string(via))...).Inc()
+	}
 	for _, s := range r.Steps {
 		if s.OK && s.Name == probe.StepRevocation {
 			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())

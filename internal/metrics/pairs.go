@@ -119,6 +119,7 @@ func (m *Metrics) initialise(p *pair) {
 	if p.revokes {
 		for _, via := range probe.RevocationVias() {
 			m.f.revoked.propagation.WithLabelValues(p.labels(string(via))...)
+			m.f.revoked.missing.WithLabelValues(p.labels(string(via))...)
 		}
 	}
 	for _, check := range p.checks {

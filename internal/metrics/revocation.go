@@ -17,6 +17,7 @@ type Revocations interface {
 // revocationFamilies are about certificates that we have the CA revoke.
 type revocationFamilies struct {
 	propagation *prometheus.HistogramVec
+	missing     *prometheus.CounterVec
 	pending     *prometheus.Desc
 }
 
@@ -27,6 +28,9 @@ func declareRevocations(d *declarer) revocationFamilies {
 	return revocationFamilies{
 		propagation: d.histogram(ofPair, "acme_revocation_propagation_seconds", revocationBounds,
 			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could look for a while before.",
+			"via"),
+		missing: d.counter(ofPair, "acme_revocations_missing_total",
+			"Revocations that the CA has taken, and that did not show within 24 h on the lists (crl) or by the responders (ocsp), so that nobody looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",
 			"via"),
 		pending: d.scraped(ofPair, "gauge", namePending,
 			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and when it is given up: after 24 h, or 48 h where nothing could be asked. Only where the module has `revoke` or `expect`.",

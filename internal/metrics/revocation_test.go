@@ -111,3 +111,26 @@ func TestRevocationsPending(t *testing.T) {
 	m.Apply([]config.Pair{configured(issuing, "2")})
 	want("without revoke", map[string]float64{})
 }
+
+// A revocation that never shows is counted once, when nobody looks any more, and after
+// what was counted before the start.
+func TestRevocationsMissing(t *testing.T) {
+	const name = "acme_revocations_missing_total"
+	m, reg := newMetrics(t, "")
+	m.Apply([]config.Pair{revoking("1")})
+	want(t, reg, map[string]float64{name + "{via=crl}": 0, name + "{via=ocsp}": 0})
+	m.RestoreMissing(issuing, map[probe.RevocationVia]uint64{probe.ViaOCSP: 2})
+	_, watched := revocations(start, time.Hour)
+	for _, w := range watched {
+		for _, v := range []probe.Verdict{{Outcome: probe.OutcomeSkipped}, {Outcome: probe.OutcomeFailure, Fault: probe.FaultCA}} {
+			for _, over := range []bool{false, true} {
+				r := *w
+				r.Verdict, r.Revocation = v, &probe.Revocation{At: start, Via: w.Revocation.Via, GivenUp: over}
+				m.Observe(&r)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{name + "{via=crl}": 1, name + "{via=ocsp}": 3}, values(t, reg, name)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

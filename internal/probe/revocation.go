@@ -88,3 +88,12 @@ type WatchedRevocation struct {
 	Shown   time.Time     `json:"shown,omitzero"`
 	GivenUp Reason        `json:"given_up,omitempty"` // the last look's
 }
+
+// MissingRevocation returns by which way the revocation that the run watched never
+// showed, so that nobody looks any more; empty: by none.
+func (r *Result) MissingRevocation() RevocationVia {
+	if r.FollowUp != FollowUpWatchRevocation || r.Revocation == nil || !r.Revocation.GivenUp || r.Verdict.Outcome != OutcomeFailure {
+		return ""
+	}
+	return r.Revocation.Via
+}
