@@ -121,7 +121,7 @@ func (r *run) getCRL(ctx context.Context, url string, chosen bool, issuers []*x5
 	facts, _ := crl.Check(revocation.CRLCheck{
 		URL: url, ContentType: res.Header.Get("Content-Type"), Issuers: issuers, Now: time.Now(), Leaf: leaf,
 	})
-	facts.URL = bounded(url)
+	facts.URL, facts.Lifetime = bounded(url), revocation.Lifetime(res.Header)
 	return crl, facts, nil
 }
 

@@ -94,6 +94,7 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", page.contentType)
+	w.Header().Set("Cache-Control", "max-age=7200")
 	if page.status != 0 {
 		w.WriteHeader(page.status)
 	}
@@ -304,7 +305,7 @@ func TestCRL(t *testing.T) {
 			if len(facts.CRLs) != 1 || facts.CRLs[0].URL != p.srv.URL+"/1.crl" {
 				t.Errorf("CRLs %+v", facts.CRLs)
 			}
-			if c := facts.CRLs[0]; tt.name == "good" && (c.Entries != 2 || c.Number != "42" || !c.Sharded || c.Issuer != "CN=issuer") {
+			if c := facts.CRLs[0]; tt.name == "good" && (c.Entries != 2 || c.Number != "42" || !c.Sharded || c.Issuer != "CN=issuer" || c.Lifetime != 2*time.Hour) {
 				t.Errorf("CRL %+v", c)
 			}
 			wantList(t, "calls", names(facts.Calls), []probe.CallName{probe.CallCRL})

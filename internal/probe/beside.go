@@ -68,8 +68,11 @@ type CRL struct {
 	Entries    int       `json:"entries"`
 	Bytes      int64     `json:"bytes"`
 	Sharded    bool      `json:"sharded,omitempty"` // it says for which URLs it is
-	// Older says that its URL has had a newer one before, less than an hour ago: caches
-	// have both for a while.
+	// Lifetime is for how long the answer says that caches may have it; zero: it does
+	// not say (RFC 9111 §4.2.1).
+	Lifetime time.Duration `json:"lifetime_ns,omitempty"`
+	// Older says that its URL has had a newer one before, less than an hour ago or than
+	// Lifetime: caches have both for a while.
 	Older bool   `json:"older,omitempty"`
 	Flaws []Flaw `json:"flaws,omitempty"`
 }

@@ -8,12 +8,17 @@ import (
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 )
 
-// maxLag is for how long after a list was first seen an older one may still be there.
+// leastLag is for how long after a list was first seen an older one may still be there.
 // Lists come through caches, of which each has what it fetched last, so that for a
 // while one answers so and the next one otherwise. An older list that is still valid
 // breaks no rule by itself (RFC 5280 §3.3 expects clients to cache lists), but who gets
 // it does not see the latest revocations.
-const maxLag = time.Hour
+// Where the answer says that caches may have it for longer, it may be so for that long,
+// but not for more than mostLag.
+const (
+	leastLag = time.Hour
+	mostLag  = 24 * time.Hour
+)
 
 // usualLifetime is for how long a list is remembered that names no nextUpdate.
 const usualLifetime = 7 * 24 * time.Hour
@@ -46,6 +51,7 @@ func Order(f *probe.CRL, latest *probe.LatestCRL, now time.Time) *probe.LatestCR
 	add := func(format string, args ...any) {
 		f.Flaws = append(f.Flaws, flaw(probe.FlawCRLRollback, format, args...))
 	}
+	maxLag := min(max(leastLag, f.Lifetime), mostLag)
 	was := latest.ThisUpdate.UTC().Format(time.RFC3339)
 	number, known := compareNumbers(f.Number, latest.Number)
 	since := f.ThisUpdate.Compare(latest.ThisUpdate)

@@ -45,7 +45,7 @@ var besides = []ReasonDoc{
 		"The CA's: one list can be put in another's place, and hides what is revoked.",
 		"Report it to the CA. With step-ca, set `crl.idpURL` to the URL that certificates name: by itself it leaves its port out."),
 	failure(CRLRollback, ca, "the revocation list is older than one before",
-		"The URL has had a list of the same issuer with a higher number or a later thisUpdate. Where both say that it is older, it may be so for an hour, for caches; where they contradict each other, or the number is that of another list, it is wrong at once (RFC 5280 §5.2.3).",
+		"The URL has had a list of the same issuer with a higher number or a later thisUpdate. Where both say that it is older, it may be so for an hour, or for as long as the answer lets caches have it, a day at most; where they contradict each other, or the number is that of another list, it is wrong at once (RFC 5280 §5.2.3).",
 		"The CA's, or of the content network before it.",
 		"Fetch the list from several places. If only some have the old one, it is the content network. Report it to the CA: who gets the old one does not see the latest revocations. What was seen before is forgotten when it expires."),
 
