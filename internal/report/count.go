@@ -72,10 +72,19 @@ func (m *maker) count(ctx context.Context, of key, t *Target) (*counted, error) 
 	return now, m.hours(ctx, of, t)
 }
 
-// hours puts in how many runs there were in each hour.
+// hours puts in how many runs there were in each hour. Only counters that grew in the
+// period are read: there are as many for each fault, and most of them never do.
 func (m *maker) hours(ctx context.Context, of key, t *Target) error {
+	faults := slices.Sorted(maps.Keys(t.Runs.Failures))
+	if t.Runs.Success > 0 {
+		faults = append(faults, "") // that of a success
+	}
+	if len(faults) == 0 {
+		return nil
+	}
 	query := func(window time.Duration) string {
-		return "sum by (outcome) (increase(" + familyRuns + "{" + of.matchers() + `,outcome=~"success|failure"}[` + model.Duration(window).String() + "]))"
+		return "sum by (outcome) (increase(" + familyRuns + "{" + of.matchers() + `,outcome=~"success|failure",fault=~` + oneOf(faults) +
+			"}[" + model.Duration(window).String() + "]))"
 	}
 	put := func(labels model.Metric, i int, n float64) {
 		if i < 0 || i >= len(t.Heat) {
@@ -107,7 +116,7 @@ func (m *maker) hours(ctx context.Context, of key, t *Target) error {
 // counted reads what was counted in a period.
 func (m *maker) counted(ctx context.Context, of key, p Period) (*counted, error) {
 	list := stretches(m.lives, p)
-	grew, err := m.grow(ctx, of, countersNamed, list)
+	grew, err := m.growCounters(ctx, of, list)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,8 @@ const (
 	familyChecks   = "acme_certificate_check_failures_total"
 	familyLimited  = "acme_rate_limited_total"
 	bucketSuffix   = "_bucket"
-	countersNamed  = familyRuns + "|" + familySteps + "(_bucket)?|" + familyCalls + "(_bucket)?|" + familyLimited
+	countersNamed  = familyRuns + "|" + familySteps + "|" + familyCalls + "|" + familyLimited
+	bucketsNamed   = familySteps + bucketSuffix + "|" + familyCalls + bucketSuffix
 	persistedNamed = familyChecks
 )
 
@@ -40,8 +42,20 @@ type reading struct {
 // readings are those of one exporter at a time.
 type readings map[model.Fingerprint]reading
 
-// grow returns by how much the series that are named grew in each of the stretches.
-func (m *maker) grow(ctx context.Context, of key, names string, list []stretch) ([]grown, error) {
+// readAll are the readings of exporters at the times that stretches need.
+type readAll map[time.Time]map[exporter]readings
+
+// ends returns what the stretch was at its begin, which is nothing where there is none, and
+// at its end.
+func (r readAll) ends(s stretch) (before, after readings) {
+	if !s.begin.IsZero() {
+		before = r[s.begin][s.of]
+	}
+	return before, r[s.end][s.of]
+}
+
+// read reads the series that are named at both ends of each of the stretches.
+func (m *maker) read(ctx context.Context, of key, names string, list []stretch) (readAll, error) {
 	wanted := map[time.Time][]exporter{}
 	for _, s := range list {
 		wanted[s.end] = append(wanted[s.end], s.of)
@@ -49,22 +63,67 @@ func (m *maker) grow(ctx context.Context, of key, names string, list []stretch) 
 			wanted[s.begin] = append(wanted[s.begin], s.of)
 		}
 	}
-	read := map[time.Time]map[exporter]readings{}
+	read := readAll{}
 	for at, exporters := range wanted {
 		var err error
 		if read[at], err = m.readAt(ctx, of, names, at, exporters); err != nil {
 			return nil, err
 		}
 	}
+	return read, nil
+}
+
+// grow returns by how much the series that are named grew in each of the stretches.
+func (m *maker) grow(ctx context.Context, of key, names string, list []stretch) ([]grown, error) {
+	read, err := m.read(ctx, of, names, list)
+	if err != nil {
+		return nil, err
+	}
+	return read.grown(list), nil
+}
+
+func (r readAll) grown(list []stretch) []grown {
 	var all []grown
 	for _, s := range list {
-		before := readings{}
-		if !s.begin.IsZero() {
-			before = read[s.begin][s.of]
-		}
-		all = append(all, difference(s.of, before, read[s.end][s.of])...)
+		before, after := r.ends(s)
+		all = append(all, difference(s.of, before, after)...)
 	}
-	return all, nil
+	return all
+}
+
+// growCounters returns by how much counters and histograms grew in each of the stretches.
+// The classic buckets, ten times as many series as all others, are read only of stretches
+// in which the native histograms may not count.
+func (m *maker) growCounters(ctx context.Context, of key, list []stretch) ([]grown, error) {
+	read, err := m.read(ctx, of, countersNamed, list)
+	if err != nil {
+		return nil, err
+	}
+	var unsure []stretch
+	for _, s := range list {
+		before, after := read.ends(s)
+		was, _ := families(before)
+		is, _ := families(after)
+		for _, family := range []model.LabelValue{familySteps, familyCalls} {
+			if !is[family] || !was[family] && !s.begin.IsZero() {
+				unsure = append(unsure, s)
+				break
+			}
+		}
+	}
+	buckets, err := m.read(ctx, of, bucketsNamed, unsure)
+	if err != nil {
+		return nil, err
+	}
+	for at, exporters := range buckets {
+		for e, found := range exporters {
+			if read[at][e] == nil {
+				read[at][e] = readings{}
+			}
+			maps.Copy(read[at][e], found)
+		}
+	}
+	return read.grown(list), nil
 }
 
 // readAt reads the series that are named, as the exporters had them at a time.
