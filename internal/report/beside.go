@@ -56,18 +56,18 @@ func (m *maker) budgets(ctx context.Context, of key, t *Target) error {
 }
 
 // changes are those of the directory. Locations see one within their intervals: what they
-// see within a day of each other is one change, if no location sees two in it.
+// see within a day of each other is one change, if no exporter sees two in it.
 func (m *maker) changes(ctx context.Context, of key, t *Target) error {
 	type seen struct {
-		at       time.Time
-		location string
+		at time.Time
+		of exporter
 	}
 	var list []seen
-	query := "max by (location) (acme_directory_last_change_timestamp_seconds{" + of.matchers() + "})"
+	query := "max by (job, instance, location) (acme_directory_last_change_timestamp_seconds{" + of.matchers() + "})"
 	err := m.client.each(ctx, query, m.Period.Since, m.Period.Until.Add(changeStep), changeStep, func(matrix model.Matrix) {
 		for _, stream := range matrix {
 			for _, pair := range stream.Values {
-				s := seen{seconds(float64(pair.Value)).Truncate(time.Second), label(stream.Metric, "location")}
+				s := seen{seconds(float64(pair.Value)).Truncate(time.Second), exporterOf(stream.Metric)}
 				if !s.at.Before(m.Period.Since) && s.at.Before(m.Period.Until) && !slices.Contains(list, s) {
 					list = append(list, s)
 				}
@@ -77,17 +77,22 @@ func (m *maker) changes(ctx context.Context, of key, t *Target) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b seen) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.location, b.location)) })
+	slices.SortFunc(list, func(a, b seen) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.of.location, b.of.location)) })
+	by := map[exporter]bool{} // have seen the last change
 	for _, s := range list {
 		if n := len(t.Changes); n > 0 {
 			last := &t.Changes[n-1]
-			if s.at.Sub(last.At) < 24*time.Hour && !slices.Contains(last.Locations, s.location) {
-				last.Locations = append(last.Locations, s.location)
-				slices.Sort(last.Locations)
+			if s.at.Sub(last.At) < 24*time.Hour && !by[s.of] {
+				by[s.of] = true
+				if !slices.Contains(last.Locations, s.of.location) {
+					last.Locations = append(last.Locations, s.of.location)
+					slices.Sort(last.Locations)
+				}
 				continue
 			}
 		}
-		t.Changes = append(t.Changes, Change{At: s.at, Locations: []string{s.location}})
+		by = map[exporter]bool{s.of: true}
+		t.Changes = append(t.Changes, Change{At: s.at, Locations: []string{s.of.location}})
 	}
 	return nil
 }

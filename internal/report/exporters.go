@@ -25,18 +25,29 @@ const (
 // asked is an exporter and what it answered.
 type asked struct {
 	Exporter
+	known     bool  // its location, which can be empty
 	targets   []key // that it watches
 	incidents map[key][]sighted
 }
 
 func (a *asked) has(of key) bool { return slices.Contains(a.targets, of) }
 
-// where is its location, or else its URL.
-func (a *asked) where() string {
-	if a.Location == "" {
-		return a.URL
+// at is the location whose sightings, from metrics, have the same starts as what the exporter
+// tells of a target, where Prometheus reaches it by another name; not ok: none, or several.
+func (a *asked) at(of key, list []sighted) (location string, ok bool) {
+	if a.known {
+		return a.Location, true
 	}
-	return a.Location
+	matches := map[string]bool{}
+	for _, s := range list {
+		if slices.ContainsFunc(a.incidents[of], func(own sighted) bool { return own.Start.Sub(s.Start).Abs() <= time.Millisecond }) {
+			matches[s.location] = true
+		}
+	}
+	for l := range matches {
+		return l, len(matches) == 1
+	}
+	return "", false
 }
 
 // answer is what is read of /api/v1/targets and /api/v1/incidents, see docs/api.md.
@@ -76,7 +87,7 @@ func (m *maker) askExporters(ctx context.Context) {
 			m.tell("asking " + redacted(address))
 			a := &m.asked[i]
 			a.URL, a.incidents = redacted(address), map[key][]sighted{}
-			a.Location = m.locationOf(address)
+			a.Location, a.known = m.locationOf(address)
 			if err := m.ask(ctx, address, a); err != nil {
 				a.Error = err.Error()
 				m.miss(Missing{Kind: MissingIncidents, Text: fmt.Sprintf("%s did not tell its incidents (%s): they are from metrics.", a.URL, a.Error)})
@@ -87,12 +98,12 @@ func (m *maker) askExporters(ctx context.Context) {
 	_ = work.Wait() // no error is returned
 }
 
-// locationOf is the location of the only exporter that is scraped at the URL's host;
-// empty: there is none, or several.
-func (m *maker) locationOf(address string) string {
+// locationOf is the location of the exporters that are scraped at the URL's host; not ok:
+// there are none, or several locations.
+func (m *maker) locationOf(address string) (location string, ok bool) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	locations := map[string]bool{}
 	for _, l := range m.lives {
@@ -100,13 +111,10 @@ func (m *maker) locationOf(address string) string {
 			locations[l.of.location] = true
 		}
 	}
-	if len(locations) != 1 {
-		return ""
-	}
 	for l := range locations {
-		return l
+		return l, len(locations) == 1
 	}
-	return ""
+	return "", false
 }
 
 func (m *maker) ask(ctx context.Context, address string, a *asked) error {
@@ -127,7 +135,7 @@ func (m *maker) ask(ctx context.Context, address string, a *asked) error {
 	for _, i := range had.Incidents {
 		of := key{i.Environment, i.Target}
 		s := sighted{
-			location: a.where(), lastSuccess: i.LastSuccess, seen: m.now,
+			location: a.Location, lastSuccess: i.LastSuccess, seen: m.now,
 			Incident: Incident{
 				Condition: i.Condition, Start: i.Start, End: i.End, Module: i.Module, Stage: i.Stage, Reason: i.Reason, Fault: i.Fault,
 				Summary: i.Summary, Failures: i.Failures, From: FromExporters,

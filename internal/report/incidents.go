@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -37,20 +38,12 @@ func (m *maker) incidents(ctx context.Context, of key, t *Target, now *timeline,
 		return err
 	}
 	t.IncidentsFrom = FromMetrics
-	answered := map[string]bool{}
-	for _, a := range m.asked {
-		if a.Error == "" && a.has(of) {
-			answered[a.where()] = true
-		}
-	}
+	own, answered := m.fromExporters(of, list)
 	if len(answered) > 0 {
-		list = slices.DeleteFunc(list, func(s sighted) bool { return answered[s.location] })
+		list = append(slices.DeleteFunc(list, func(s sighted) bool { return answered[s.location] }), own...)
 		t.IncidentsFrom = FromExporters
 		if slices.ContainsFunc(t.Locations, func(l Location) bool { return !answered[l.Location] }) {
 			t.IncidentsFrom = FromBoth
-		}
-		for _, a := range m.asked {
-			list = append(list, a.incidents[of]...)
 		}
 	}
 	t.Incidents = merge(list, now.impaired(line), m.now)
@@ -58,6 +51,32 @@ func (m *maker) incidents(ctx context.Context, of key, t *Target, now *timeline,
 		return !i.Start.Before(m.Period.Until) || !i.Start.Add(i.Duration).After(m.Period.Since)
 	})
 	return nil
+}
+
+// fromExporters are those that the exporters told, and the locations of which they are. Where an
+// exporter's location is not known they would be those of one location more.
+func (m *maker) fromExporters(of key, list []sighted) (own []sighted, answered map[string]bool) {
+	answered = map[string]bool{}
+	for i := range m.asked {
+		a := &m.asked[i]
+		if a.Error != "" || !a.has(of) {
+			continue
+		}
+		location, ok := a.at(of, list)
+		if !ok {
+			if len(a.incidents[of]) > 0 {
+				m.miss(Missing{Kind: MissingIncidents, Target: of.target, Environment: of.environment, Text: fmt.Sprintf("It is not known of which location %s is, "+
+					"since Prometheus scrapes no exporter there: its incidents of %s are from metrics. Give the URL with the host and port of the label instance.", a.URL, of.target)})
+			}
+			continue
+		}
+		answered[location] = true
+		for _, s := range a.incidents[of] {
+			s.location = location
+			own = append(own, s)
+		}
+	}
+	return own, answered
 }
 
 // impaired are the times in which the majority says that the target is down or degraded.

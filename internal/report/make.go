@@ -59,7 +59,8 @@ type maker struct {
 	now    time.Time
 	before Period
 	lives  []life
-	asked  []asked // what the exporters answered
+	places map[key][]string // whose exporters have series of their own of a target
+	asked  []asked          // what the exporters answered
 
 	mu      sync.Mutex // guards sources, missing and progress
 	sources struct{ rules, native, classic bool }
@@ -135,8 +136,12 @@ func (m *maker) targets(ctx context.Context) ([]key, error) {
 		return nil, err
 	}
 	var keys []key
+	m.places = map[key][]string{}
 	for _, labels := range sets {
 		k := key{string(labels["environment"]), string(labels["target"])}
+		if location := string(labels["location"]); labels[model.MetricNameLabel] != ruleReporting && !slices.Contains(m.places[k], location) {
+			m.places[k] = append(m.places[k], location)
+		}
 		if k.target != "" && (len(m.Targets) == 0 || slices.Contains(m.Targets, k.target)) && !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}

@@ -103,8 +103,8 @@ const (
 // Exporter is an exporter that was asked for its incidents.
 type Exporter struct {
 	URL string `json:"url"` // without user and password
-	// Location is the one that Prometheus gives it; empty: not known, so that URL
-	// stands for it in an incident's locations.
+	// Location is the one that Prometheus gives to what it scrapes at the URL's host; empty: it
+	// has none, or it is not known.
 	Location string `json:"location,omitempty"`
 	// Error is why it could not be asked; empty: it answered.
 	Error string `json:"error,omitempty"`

@@ -80,14 +80,21 @@ func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, 
 	recorded := last(ruleReporting) + " + " + last(ruleImpaired) + " + " + last(ruleDown)
 	raw := last("acme_target_state") + " == 1"
 
-	said := make([]bool, t.all()) // by a rule
+	said := map[string][]bool{} // by a rule, of each location
+	for _, location := range m.places[of] {
+		said[location] = make([]bool, t.all())
+	}
 	err := m.client.each(ctx, recorded, p.Since, p.Until, glance, func(matrix model.Matrix) {
 		for _, stream := range matrix {
+			location := label(stream.Metric, "location")
+			if said[location] == nil {
+				said[location] = make([]bool, t.all())
+			}
 			for _, pair := range stream.Values {
 				at := pair.Timestamp.Time()
-				t.set(string(stream.Metric["location"]), at, state(min(max(pair.Value, 0), 3)))
-				if i := t.at(at); i >= 0 && i < len(said) {
-					said[i], t.rules = true, true
+				t.set(location, at, state(min(max(pair.Value, 0), 3)))
+				if i := t.at(at); i >= 0 && i < t.all() {
+					said[location][i], t.rules = true, true
 				}
 			}
 		}
@@ -95,23 +102,33 @@ func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, 
 	if err != nil {
 		return nil, err
 	}
-	// Where the rules were not evaluated the exporters' own series tell the same.
-	first, end := slices.Index(said, false), len(said)
-	if first < 0 {
+	// Where the rules were not evaluated the exporters' own series tell the same. That can be
+	// so of one location alone: its Prometheus has the rules, and those of others have not.
+	first, end := t.all(), 0
+	for _, line := range said {
+		if i := slices.Index(line, false); i >= 0 {
+			first = min(first, i)
+			for i = len(line); line[i-1]; {
+				i--
+			}
+			end = max(end, i)
+		}
+	}
+	if len(said) == 0 {
+		first, end = 0, t.all()
+	}
+	if first >= end {
 		return t, nil
 	}
-	for said[end-1] {
-		end--
-	}
 	err = m.client.each(ctx, raw, t.span(first).Start, t.span(end-1).End, glance, func(matrix model.Matrix) {
-		t.vote(matrix, func(i int) bool { return !said[i] })
+		t.vote(matrix, func(location string, i int) bool { return said[location] == nil || !said[location][i] })
 	})
 	return t, err
 }
 
 // vote has the exporters of each location say how the target was at the ticks that
-// are wanted.
-func (t *timeline) vote(matrix model.Matrix, wanted func(i int) bool) {
+// are wanted of it.
+func (t *timeline) vote(matrix model.Matrix, wanted func(location string, i int) bool) {
 	type votes struct{ reporting, impaired, down int }
 	counted := map[string]map[model.Time]votes{}
 	for _, stream := range matrix {
@@ -136,7 +153,7 @@ func (t *timeline) vote(matrix model.Matrix, wanted func(i int) bool) {
 	}
 	for location, line := range counted {
 		for at, v := range line {
-			if i := t.at(at.Time()); i >= 0 && i < t.all() && wanted(i) {
+			if i := t.at(at.Time()); i >= 0 && i < t.all() && wanted(location, i) {
 				t.set(location, at.Time(), majority(v.reporting, v.impaired, v.down))
 			}
 		}

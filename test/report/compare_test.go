@@ -5,6 +5,7 @@ import (
 
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,11 +297,16 @@ func compareRules(t *testing.T, r, without *report.Report) {
 	equal(t, "incidents", len(x.Incidents), 2)
 	first := x.Incidents[0]
 	equal(t, "start", first.Start, outage.start.Add(-time.Minute))
-	if first.Uncertainty == nil || *first.Uncertainty != time.Minute || first.From != report.FromExporters || first.Summary != "The CA failed." || len(first.Locations) != 6 {
+	if first.Uncertainty == nil || *first.Uncertainty != time.Minute || first.From != report.FromExporters || first.Summary != "The CA failed." || len(first.Locations) != 5 {
 		t.Errorf("the first incident is %+v", first)
 	}
-	if len(r.Sources.Exporters) != 2 || r.Sources.Exporters[0].Error != "" || r.Sources.Exporters[1].Error == "" {
+	if len(r.Sources.Exporters) != 3 || r.Sources.Exporters[0].Error != "" || r.Sources.Exporters[1].Error == "" {
 		t.Errorf("exporters %+v, want one that answered and one that did not", r.Sources.Exporters)
+	}
+	if unknown := r.Sources.Exporters[2]; !slices.ContainsFunc(r.Missing, func(m report.Missing) bool {
+		return m.Target == target && strings.HasPrefix(m.Text, "It is not known of which location "+unknown.URL+" is")
+	}) {
+		t.Errorf("missing %+v does not say that nobody knows where %s is", r.Missing, unknown.URL)
 	}
 	if !slices.ContainsFunc(r.Missing, func(m report.Missing) bool {
 		return m.Kind == report.MissingIncidents && m.Text == "http://127.0.0.1:1 did not tell its incidents ("+r.Sources.Exporters[1].Error+"): they are from metrics."
