@@ -37,7 +37,7 @@ func TestAskExporters(t *testing.T) {
 	if a := m.asked[0]; a.Error != "" || a.Location != "fra" || !a.has(key{"staging", "ca"}) {
 		t.Errorf("the first answered %+v", a)
 	}
-	got := merge(m.asked[0].incidents[key{"staging", "ca"}], nil, m.now)
+	got := merge(m.asked[0].incidents[key{"staging", "ca"}], nil)
 	if len(got) != 1 || got[0].Uncertainty == nil || *got[0].Uncertainty != time.Minute || got[0].From != FromExporters || got[0].Locations[0] != "fra" {
 		t.Fatalf("incidents %+v", got)
 	}

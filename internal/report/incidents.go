@@ -46,7 +46,7 @@ func (m *maker) incidents(ctx context.Context, of key, t *Target, now *timeline,
 			t.IncidentsFrom = FromBoth
 		}
 	}
-	t.Incidents = merge(list, now.impaired(line), m.now)
+	t.Incidents = merge(list, now.impaired(line))
 	t.Incidents = slices.DeleteFunc(t.Incidents, func(i Incident) bool {
 		return !i.Start.Before(m.Period.Until) || !i.Start.Add(i.Duration).After(m.Period.Since)
 	})
@@ -150,10 +150,15 @@ func (m *maker) fromMetrics(ctx context.Context, of key) ([]sighted, error) {
 		s.Reason, s.Fault = label(labels, "reason"), label(labels, "fault")
 	})
 	var list []sighted
-	for _, s := range found {
-		// One that nobody has seen go on to the last is over, though nobody saw its end.
-		if s.End.IsZero() && s.seen.Before(until.Add(-lookBack)) {
-			s.End = s.seen
+	for k, s := range found {
+		// The next one of the same exporter shows that it is over, though nobody saw its end.
+		for other := range found {
+			if s.End.IsZero() && other.of == k.of && other.start > k.start && seconds(float64(other.start)).Sub(s.seen) < lookBack {
+				s.End = s.seen
+			}
+		}
+		if m.now.Sub(s.seen) < lookBack {
+			s.seen = m.now
 		}
 		list = append(list, *s)
 	}

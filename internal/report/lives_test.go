@@ -74,7 +74,7 @@ func TestMerge(t *testing.T) {
 	}
 	list[0].lastSuccess, list[1].lastSuccess, list[2].lastSuccess = at(11), at(8), at(14)
 	list[2].Official = &Official{Start: at(21)}
-	got := merge(list, nil, at(100))
+	got := merge(list, nil)
 	if len(got) != 3 {
 		t.Fatalf("%d incidents, want 3: %+v", len(got), got)
 	}

@@ -14,7 +14,7 @@ const outside = time.Hour
 // that the target is not well is one, and so is what locations saw at the same time while
 // it did not. What a location has had for much longer than that stands for itself: it must
 // make one of nothing else.
-func merge(list []sighted, majority []Span, now time.Time) []Incident {
+func merge(list []sighted, majority []Span) []Incident {
 	slices.SortFunc(list, func(a, b sighted) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.location, b.location))
 	})
@@ -50,7 +50,7 @@ func merge(list []sighted, majority []Span, now time.Time) []Incident {
 				members, taken[i] = append(members, s), true
 			}
 		}
-		merged = append(merged, adopt(one(members, now), longer))
+		merged = append(merged, adopt(one(members), longer))
 		merged[len(merged)-1].Majority = true
 	}
 	var rest []sighted
@@ -60,7 +60,7 @@ func merge(list []sighted, majority []Span, now time.Time) []Incident {
 		}
 	}
 	for _, members := range apart(rest) {
-		i := one(members, now)
+		i := one(members)
 		if i.Official != nil && slices.ContainsFunc(merged, func(other Incident) bool {
 			return other.Majority && other.Official != nil && other.Official.Start.Equal(i.Official.Start)
 		}) {
@@ -176,20 +176,20 @@ func later(a, b time.Time) time.Time {
 }
 
 // one is the incident of which the locations have these.
-func one(list []sighted, now time.Time) Incident {
+func one(list []sighted) Incident {
 	i := list[0].Incident
 	i.Condition, i.Failures, i.Official, i.Uncertainty, i.Locations = "degraded", 0, nil, nil, nil
-	open := false
+	var seen time.Time // of those whose end nobody saw
 	var lastSuccess time.Time
 	votes := map[[3]string]int{}
 	for _, s := range list {
 		if s.Condition == "down" {
 			i.Condition = "down"
 		}
-		open = open || s.End.IsZero()
-		if s.End.After(i.End) {
-			i.End = s.End
+		if s.End.IsZero() {
+			seen = later(seen, s.seen)
 		}
+		i.End = later(i.End, s.End)
 		if s.lastSuccess.After(lastSuccess) && s.lastSuccess.Before(i.Start) {
 			lastSuccess = s.lastSuccess
 		}
@@ -206,11 +206,12 @@ func one(list []sighted, now time.Time) Incident {
 			i.From = FromExporters
 		}
 	}
-	if open {
+	until := later(i.End, seen)
+	if until.After(i.End) {
 		i.End = time.Time{}
 	}
 	slices.Sort(i.Locations)
-	i.Duration = max(cmpTime(i.End, now).Sub(i.Start), 0)
+	i.Duration = max(until.Sub(i.Start), 0)
 	if !lastSuccess.IsZero() {
 		d := i.Start.Sub(lastSuccess)
 		i.Uncertainty = &d
@@ -230,11 +231,3 @@ func one(list []sighted, now time.Time) Incident {
 }
 
 func (s *sighted) said() [3]string { return [3]string{s.Stage, s.Reason, s.Fault} }
-
-// cmpTime is t, or now where t is zero.
-func cmpTime(t, now time.Time) time.Time {
-	if t.IsZero() {
-		return now
-	}
-	return t
-}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestMergeMajority(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, i := range merge(c.list, c.majority, h(160)) {
+			for _, i := range merge(c.list, c.majority) {
 				said := fmt.Sprint(i.Start.Sub(monday).Hours(), " ", i.Duration, " ", i.Locations, " ", i.Reason, " ", i.Majority)
 				if i.Official != nil {
 					said += fmt.Sprint(" lead ", i.Official.Lead)
@@ -60,5 +61,43 @@ func TestMergeMajority(t *testing.T) {
 				t.Errorf("%q\nwant %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestUntilSeen holds that an incident goes on no longer than somebody has seen it go on: an
+// exporter that has died has not seen the end, and a report of long ago does not go on to this day.
+func TestUntilSeen(t *testing.T) {
+	start, died, until := at(1, 10, 0), at(1, 10, 30), at(8, 0, 0)
+	incident := func(location string, last time.Time) fakeSeries {
+		s := always(0, "job", "acme", "instance", location, "location", location)
+		s.at = func(t time.Time) (float64, bool) { return float64(start.Unix()), !t.Before(start) && !t.After(last) }
+		return s
+	}
+	for _, c := range []struct {
+		name string
+		last time.Time
+	}{{"it died", died}, {"the metrics of the day after end", until.Add(-lifeStep)}} {
+		t.Run(c.name, func(t *testing.T) {
+			m := &maker{now: at(40, 0, 0), Options: Options{Period: Period{Since: monday, Until: at(7, 0, 0)}}, client: fakePrometheus(t, map[string][]fakeSeries{
+				"acme_incident_start_timestamp_seconds": {incident("fra", c.last)},
+			})}
+			list, err := m.fromMetrics(context.Background(), key{"production", "ca"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := merge(list, nil)
+			if len(got) != 1 || !got[0].End.IsZero() || got[0].Duration != c.last.Sub(start) {
+				t.Fatalf("%+v, want one of %s without an end", got, c.last.Sub(start))
+			}
+			if at, over := got[0].until(m.now); over || !at.Equal(c.last) {
+				t.Errorf("until %v, over %v; want that it went on at %v", at, over, c.last)
+			}
+		})
+	}
+	over := merge([]sighted{
+		{location: "fra", seen: died, Incident: Incident{Start: start}}, {location: "iad", Incident: Incident{Start: start, End: died.Add(time.Hour)}},
+	}, nil)
+	if len(over) != 1 || !over[0].End.Equal(died.Add(time.Hour)) {
+		t.Errorf("%+v, want the end that iad saw", over)
 	}
 }

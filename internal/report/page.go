@@ -285,8 +285,10 @@ func (m *pageMaker) incident(i *Incident, reporting int) incidentView {
 		Start: m.instant(i.Start), End: "goes on", Duration: lasted(i.Duration), Locations: namesSaid(i.Locations),
 		Stage: clean(i.Stage), Reason: clean(i.Reason), Fault: clean(i.Fault),
 	}
-	if !i.End.IsZero() {
-		v.End = m.instant(i.End)
+	if at, over := i.until(m.r.Created); over {
+		v.End = m.instant(at)
+	} else if !at.IsZero() {
+		v.End = "went on at " + m.instant(at)
 	}
 	if i.Uncertainty != nil {
 		v.Uncertainty = "up to " + lasted(*i.Uncertainty) + " more"

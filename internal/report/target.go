@@ -179,10 +179,11 @@ type Incident struct {
 	// Start is the earliest start of a failed run at a location. It can be before the
 	// period.
 	Start time.Time `json:"start"`
-	// End is when the last location saw it work again; zero: it went on when the report
-	// was made. It can be after the period.
+	// End is when the last location saw it work again; zero: nobody has seen that. It can
+	// be after the period.
 	End time.Time `json:"end,omitzero"`
-	// Duration is from Start to End, or to when the report was made.
+	// Duration is from Start to End, or to when it was last seen to go on: when the report was
+	// made, or when the metrics end, which are read for a day after the period.
 	Duration time.Duration `json:"duration_ns"`
 	// Uncertainty is how much earlier than Start it can have begun: since the last
 	// success anywhere; nil: not known.

@@ -146,8 +146,10 @@ func (t textMaker) incidents(x *Target) {
 	rows := [][]string{{"start", "end", "duration", "uncertainty", "condition", "locations", "stage", "reason", "fault", "before the CA said so"}}
 	for _, i := range x.Incidents {
 		end, uncertainty, lead := "goes on", "–", "–"
-		if !i.End.IsZero() {
-			end = t.instant(i.End)
+		if at, over := i.until(t.r.Created); over {
+			end = t.instant(at)
+		} else if !at.IsZero() {
+			end = "went on at " + t.instant(at)
 		}
 		if i.Uncertainty != nil {
 			uncertainty = lasted(*i.Uncertainty)

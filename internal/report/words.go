@@ -73,6 +73,18 @@ func thousands(n int64) string {
 	return b.String()
 }
 
+// until is when an incident was over; not over: when it was last seen to go on, or zero where
+// that was when the report was made.
+func (i *Incident) until(made time.Time) (at time.Time, over bool) {
+	if !i.End.IsZero() {
+		return i.End, true
+	}
+	if at = i.Start.Add(i.Duration); made.Sub(at) < lookBack {
+		return time.Time{}, false
+	}
+	return at, false
+}
+
 // plural is "1 thing" or "n things".
 func plural(n int64, thing string) string {
 	if n == 1 {
