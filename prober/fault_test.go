@@ -225,6 +225,8 @@ type followUps struct{ err error }
 func (f followUps) Add(probe.FollowUp) error { return f.err }
 func (f followUps) Drop(string) error        { return f.err }
 
+func (f followUps) Note(probe.Revocation) error { return f.err }
+
 var errTest = errors.New("disk full")
 
 func problem(kind string, status int) *fakeca.Fault {

@@ -130,7 +130,9 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 	pending := slices.ContainsFunc(authzs, func(a *acme.Authorization) bool { return a != nil && a.Status == acme.StatusPending })
 	authzs = slices.DeleteFunc(authzs, func(a *acme.Authorization) bool { return a == nil || !isValid(a) })
 	if len(authzs) > 0 {
-		err = r.deactivate(ctx, authzs)
+		if err = r.deactivate(ctx, authzs); err == nil {
+			err = r.discover(false)
+		}
 	}
 	if err == nil && pending && time.Since(r.FollowUp.Created) < validationLasts {
 		f := fail(probe.FailureTimeout, objectAuthorization, "the authorization is still pending: the CA may yet find it valid")

@@ -104,6 +104,9 @@ type FollowUps interface {
 	Add(f probe.FollowUp) error
 	// Drop forgets it: nothing is left to be done.
 	Drop(id string) error
+	// Note stores, durably, what else is known of the revocation that the follow-up which
+	// the run does is about.
+	Note(v probe.Revocation) error
 }
 
 // Budget keeps the run within the CA's rate limits. It belongs to the run, and is

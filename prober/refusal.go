@@ -22,8 +22,9 @@ type attempt struct {
 	// persists says that the CA takes records of dns-persist-01, which somebody may have
 	// put there for other names.
 	persists bool
-	// authorized says that the CA takes the name for authorized.
-	authorized bool
+	// authorized says that the CA takes the name for authorized, and accused that the run
+	// says so.
+	authorized, accused bool
 	// undo is the follow-up that revokes what comes of the order.
 	undo string
 }
@@ -202,9 +203,20 @@ func (r *run) obtain(ctx context.Context, a *attempt) error {
 func (r *run) conclude(ctx context.Context, a *attempt, err error) error {
 	f, _ := errors.AsType[*failure](err)
 	issued := r.spending.issued
+	a.accused = issued || a.authorized && a.unproved() && f.Kind != probe.FailureCanceled
+	doubt := ""
+	if a.accused || r.leaves(a) {
+		doubt = r.doubt(ctx, a)
+		r.entrust(a, doubt)
+	}
 	switch {
-	case issued, a.authorized && a.unproved() && f.Kind != probe.FailureCanceled:
-		return r.accuse(ctx, a, issued, f)
+	case a.accused:
+		found := accusation(a.expected, about(a.order.names), doubt, issued)
+		if f != nil {
+			found.Detail += "; then: " + f.Detail
+		}
+		found.Call = r.lastCall()
+		return found
 	case f == nil:
 		return fail(probe.FailureLocal, "", "internal error: there is neither a refusal nor a certificate")
 	}
@@ -251,9 +263,38 @@ func (a *attempt) meant(f *failure, problem *probe.Problem) bool {
 	return problem.Type == a.expected
 }
 
-// accuse is the failure of a CA that went on: with a certificate, or without one
-// because of why, which else is nil or says that it cannot be had.
-func (r *run) accuse(ctx context.Context, a *attempt, issued bool, why *failure) *failure {
+// leaves reports whether a follow-up may find what the CA has to refuse.
+func (r *run) leaves(a *attempt) bool {
+	return slices.ContainsFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == a.undo || a.surprises(&f) })
+}
+
+// surprises reports whether the follow-up is about authorizations of which the run does
+// not say that they are valid, and which never must be.
+func (a *attempt) surprises(f *probe.FollowUp) bool {
+	return f.Kind == probe.FollowUpDeactivateAuthz && a.unproved() && !a.accused
+}
+
+// entrust tells the follow-ups what it proves if they find what the CA has to refuse.
+// Where that cannot be stored, less is proved.
+func (r *run) entrust(a *attempt, doubt string) {
+	issued := r.spending.issued
+	if a.expected == probe.ProblemCAA && doubt == "" && !issued {
+		doubt = "it may have looked for the CAA record again after the run, when that was gone"
+	}
+	for _, f := range slices.Clone(r.facts.FollowUps) {
+		if f.ID == a.undo {
+			_ = r.amend(f.ID, func(k *probe.Forbidden) { k.Doubt, k.Told = doubt, issued })
+		} else if a.surprises(&f) {
+			_ = r.amend(f.ID, func(k *probe.Forbidden) {
+				*k = probe.Forbidden{Expected: a.expected, Identifier: about(a.order.names), Doubt: doubt}
+			})
+		}
+	}
+}
+
+// accusation is the failure of a CA that went on with what it had to refuse: to a
+// certificate, or to a valid authorization alone.
+func accusation(expected, name, doubt string, issued bool) *failure {
 	kind, step, detail := probe.RefusalMisauthorized, probe.StepValidation, "the CA has made the authorization valid, and "
 	if issued {
 		kind, step, detail = probe.RefusalMisissued, probe.StepFinalization, "the CA has issued a certificate, and "
@@ -262,19 +303,36 @@ func (r *run) accuse(ctx context.Context, a *attempt, issued bool, why *failure)
 		probe.ProblemUnauthorized:       "nobody got the challenge's answer from us",
 		probe.ProblemCAA:                "our name server forbids it by a CAA record",
 		probe.ProblemRejectedIdentifier: "its policy had to refuse the name",
-	}[a.expected]
-	if doubt := r.doubt(ctx, a); doubt != "" {
+	}[expected]
+	if doubt != "" {
 		kind = probe.RefusalUnproven
 		detail += "; but " + doubt
 	}
-	if why != nil {
-		detail += "; then: " + why.Detail
-	}
-	f := refusal(kind, step, detail).of(about(a.order.names))
-	f.Call, f.Object = r.lastCall(), objectAuthorization
+	f := refusal(kind, step, detail).of(name)
+	f.Object = objectAuthorization
 	if issued {
 		f.Object = objectCertificate
 	}
+	return f
+}
+
+// discover ends a follow-up that has found what the CA had to refuse, and has done what
+// it was left for: nobody else would tell of it.
+func (r *run) discover(issued bool) error {
+	known := r.FollowUp.Forbidden
+	if known == nil {
+		return nil
+	}
+	r.facts.Refusal = &probe.Refusal{Expected: known.Expected}
+	if issued && known.Told {
+		return nil
+	}
+	if err := r.FollowUps.Drop(r.FollowUp.ID); err != nil { // or it would be told, and counted, again
+		return fail(probe.FailureLocal, "", "cannot store that it is done: "+quoted(err.Error()))
+	}
+	f := accusation(known.Expected, known.Identifier, known.Doubt, issued)
+	f.Detail += "; it was found after the run"
+	f.Call = r.lastCall()
 	return f
 }
 

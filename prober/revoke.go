@@ -101,7 +101,7 @@ func followRevoke(ctx context.Context, r *run) error {
 		return r.findRevocation(ctx, what.Reason)
 	}
 	seen := *what
-	seen.Chain = nil
+	seen.Chain, seen.Asked = nil, time.Time{}
 	r.facts.Revocation = &seen
 	var before bool
 	err := r.step(probe.StepRevocation, "", func() (err error) {
@@ -112,11 +112,14 @@ func followRevoke(ctx context.Context, r *run) error {
 		return err
 	}
 	seen.At = time.Now()
-	if before { // by an earlier try: the first one came as soon as there was a follow-up
-		seen.At = r.FollowUp.Created
+	if before { // by an earlier try, of whose answer nobody was left to hear
+		seen.Undated = what.Asked.IsZero() || r.FollowUp.Attempts > 1 // which of them was it?
+		if !what.Asked.IsZero() {
+			seen.At = what.Asked
+		}
 	}
-	watched := *what
-	watched.At = seen.At
+	watched := seen
+	watched.Chain, watched.Absent = what.Chain, seen.At
 	return r.watchRevocation(watched)
 }
 
@@ -168,13 +171,21 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 	if err != nil || url == "" {
 		return err
 	}
-	return r.step(probe.StepDownload, "", func() error {
+	err = r.step(probe.StepDownload, "", func() error {
 		chain, err := r.download(ctx, url)
 		if err != nil {
 			return err
 		}
+		if r.FollowUp.Forbidden != nil {
+			r.facts.Certificate = describe(chain)
+			r.facts.Certificate.PEM = evidence(chain)
+		}
 		return r.leaveRevocation(chain, reason)
 	})
+	if err != nil {
+		return err
+	}
+	return r.discover(true)
 }
 
 // revoke asks the CA to revoke the certificate. That it was revoked before is what an
@@ -194,6 +205,12 @@ func (r *run) revoke(ctx context.Context, what *probe.Revocation) (before bool, 
 	body, err := json.Marshal(payload)
 	if err != nil {
 		return false, fail(probe.FailureLocal, objectRevocation, quoted(err.Error()))
+	}
+	// First: should nobody hear the answer, this is when it was revoked.
+	asked := *what
+	asked.Asked = time.Now()
+	if err := r.FollowUps.Note(asked); err != nil {
+		return false, fail(probe.FailureLocal, "", "cannot store that the CA is asked to revoke: "+quoted(err.Error()))
 	}
 	_, err = r.post(ctx, acmehttp.Exchange{}, r.directory.RevokeCert, body)
 	f, ok := errors.AsType[*failure](err)

@@ -154,6 +154,9 @@ func TestRevoke(t *testing.T) {
 	wantList(t, "calls", names(facts.Calls), []probe.CallName{"directory", "new-nonce", "revoke-cert"})
 	wantList(t, "steps", steps(facts), []string{"directory", "nonce", "revocation"})
 	v := facts.Revocation
+	if n := b.noted; len(n) != 1 || n[0].Asked.Before(begun) || n[0].Asked.After(v.At) || len(n[0].Chain) == 0 {
+		t.Errorf("noted before the CA was asked: %+v", n)
+	}
 	if v == nil || v.Serial != f.Revocation.Serial || v.Reason != probe.ReasonSuperseded || v.At.Before(begun) || v.Chain != nil {
 		t.Errorf("revocation %+v", v)
 	}
@@ -174,6 +177,45 @@ func TestRevoke(t *testing.T) {
 	wantSuccess(t, facts)
 	if last := facts.Calls[len(facts.Calls)-1]; last.Problem == nil || last.Problem.Type != "alreadyRevoked" || facts.Revocation.At.IsZero() {
 		t.Errorf("the second time: %+v, %+v", last, facts.Revocation)
+	}
+}
+
+// TestRevokedBefore holds when a revocation was of which nobody has heard, and where it
+// is not known that nobody measures from it.
+func TestRevokedBefore(t *testing.T) {
+	asked := time.Now().Add(-time.Hour)
+	for _, tt := range []struct {
+		name     string
+		asked    time.Time
+		attempts int
+		undated  bool
+	}{
+		{"the answer was lost", asked, 1, false},
+		{"the run was cut", asked, 0, false},
+		{"one of several", asked, 2, true},
+		{"asked by nobody knows whom", time.Time{}, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, f := revocable(t)
+			b.ca.Fault(probe.CallRevokeCert, fakeca.Fault{Problem: &fakeca.Problem{Type: "alreadyRevoked"}}, 0)
+			f.Created, f.Attempts, f.Revocation.Asked = time.Now().Add(-20*time.Hour), tt.attempts, tt.asked
+			begun := time.Now()
+			facts := b.follow(f)
+			wantSuccess(t, facts)
+			v := facts.Revocation
+			if v.Undated != tt.undated || !tt.asked.IsZero() && !v.At.Equal(tt.asked) || tt.asked.IsZero() && v.At.Before(begun) || !v.Asked.IsZero() {
+				t.Errorf("revocation %+v", v)
+			}
+		})
+	}
+
+	// Without the note it would be dated wrong.
+	b, f := revocable(t)
+	b.addErr = errors.New("no space left on device")
+	facts := b.follow(f)
+	wantFailure(t, facts, probe.StepRevocation, probe.FailureLocal, "", "no space left on device")
+	if got := names(facts.Calls); got[len(got)-1] == probe.CallRevokeCert {
+		t.Errorf("calls %v", got)
 	}
 }
 

@@ -48,6 +48,7 @@ type bench struct {
 	seen    int // requests that calls has told of
 	// presentErr and addErr are what the solver and the follow-ups fail with.
 	presentErr, addErr error
+	noted              []probe.Revocation
 }
 
 func newBench(t *testing.T, o fakeca.Options) *bench {
@@ -143,6 +144,15 @@ func (b *bench) Add(f probe.FollowUp) error {
 // Drop implements FollowUps.
 func (b *bench) Drop(string) error {
 	b.add("drop")
+	return nil
+}
+
+// Note implements FollowUps.
+func (b *bench) Note(v probe.Revocation) error {
+	if b.addErr != nil {
+		return b.addErr
+	}
+	b.noted = append(b.noted, v)
 	return nil
 }
 

@@ -15,9 +15,9 @@ import (
 const (
 	// watchLasts is how long a CA has to publish a revocation.
 	watchLasts = 24 * time.Hour
-	// maxLate is by how much a look may be late and still tell when a revocation came
-	// to show.
-	maxLate = 10 * time.Minute
+	// maxBlind is how long ago it may have been seen that a revocation does not show, so
+	// that a look can still tell when it came to: twice the longest rest between two looks.
+	maxBlind = 20 * time.Minute
 )
 
 // harmless are the flaws in spite of which clients take a list or an answer for what
@@ -93,7 +93,7 @@ func followWatchRevocation(ctx context.Context, r *run) error {
 	now := time.Now()
 	if err == nil {
 		seen.Shown = now
-		if late := now.Sub(later(r.FollowUp.NotBefore, r.FollowUp.Created)); late <= maxLate {
+		if !seen.Undated && now.Sub(later(seen.At, seen.Absent)) <= maxBlind {
 			took := max(0, now.Sub(seen.At))
 			seen.Propagation = &took
 		}
@@ -101,6 +101,12 @@ func followWatchRevocation(ctx context.Context, r *run) error {
 	}
 	f, ok := errors.AsType[*failure](err)
 	over := now.Sub(seen.At) >= watchLasts
+	if ok && f.Kind == probe.FailurePending {
+		seen.Absent = now
+		absent := *r.FollowUp.Revocation
+		absent.Absent = now
+		_ = r.FollowUps.Note(absent) // else nothing may be measured
+	}
 	switch {
 	case !ok:
 		return err

@@ -20,7 +20,7 @@ func (p *publisher) watched(via probe.RevocationVia, ago time.Duration, change f
 	p.t.Helper()
 	leaf, _ := p.leaf(change)
 	what := revocationOf([]*x509.Certificate{leaf, p.issuer}, probe.ReasonSuperseded)
-	what.At, what.Via = time.Now().Add(-ago), via
+	what.At, what.Via, what.Absent = time.Now().Add(-ago), via, time.Now().Add(-time.Minute)
 	return probe.FollowUp{
 		ID: "1-" + string(via), Kind: probe.FollowUpWatchRevocation, Created: what.At, NotBefore: time.Now(), Revocation: what,
 	}
@@ -48,7 +48,7 @@ func TestWatchRevocation(t *testing.T) {
 		givenUp bool
 	}{
 		{"listed", "crl", func(p *publisher) { p.publish("/1.crl", "application/pkix-crl", p.list(nil, 6, 7)) }, time.Hour, "", "", false},
-		{"listed in time, or nobody knows", "crl", func(p *publisher) { p.publish("/1.crl", "application/pkix-crl", p.list(nil, 7)) }, 25 * time.Hour, "", "", false},
+		{"listed after a day", "crl", func(p *publisher) { p.publish("/1.crl", "application/pkix-crl", p.list(nil, 7)) }, 25 * time.Hour, "", "", false},
 		{"listed, content type", "crl", func(p *publisher) { p.publish("/1.crl", "text/plain", p.list(nil, 7)) }, time.Hour, "", "", false},
 		{"not listed", "crl", func(p *publisher) {}, time.Hour, probe.FailurePending, "", false},
 		{"not listed for 24 h", "crl", func(p *publisher) {}, 24 * time.Hour, probe.FailureFlaw, probe.FlawRevocationMissing, true},
@@ -133,12 +133,28 @@ func TestWatchRevocationAsksByGet(t *testing.T) {
 func TestWatchRevocationLate(t *testing.T) {
 	p := newPublisher(t)
 	f := p.watched(probe.ViaCRL, 5*time.Hour, nil)
-	f.NotBefore = time.Now().Add(-11 * time.Minute)
 	p.publish("/1.crl", "application/pkix-crl", p.list(nil, 7))
+	// However lately it was tried to look.
+	for _, v := range []probe.Revocation{{Absent: time.Now().Add(-21 * time.Minute)}, {}, {Absent: time.Now(), Undated: true}} {
+		f.Revocation.Absent, f.Revocation.Undated = v.Absent, v.Undated
+		facts := p.watch(f)
+		wantSuccess(t, facts)
+		if facts.Revocation.Shown.IsZero() || facts.Revocation.Propagation != nil {
+			t.Errorf("revocation %+v", facts.Revocation)
+		}
+	}
+
+	// Only a look that tells is one.
+	p.pages["/1.crl"] = page{status: 503}
 	facts := p.watch(f)
-	wantSuccess(t, facts)
-	if facts.Revocation.Shown.IsZero() || facts.Revocation.Propagation != nil {
-		t.Errorf("revocation %+v", facts.Revocation)
+	if len(p.bench.noted) != 0 {
+		t.Errorf("a failed look is noted: %+v", p.bench.noted)
+	}
+	before := time.Now()
+	p.publish("/1.crl", "application/pkix-crl", p.list(nil))
+	p.watch(f)
+	if n := p.bench.noted; len(n) != 1 || n[0].Absent.Before(before) || len(n[0].Chain) == 0 {
+		t.Errorf("noted %+v", n)
 	}
 
 	p.publish("/1.crl", "application/pkix-crl", p.list(nil))
@@ -174,7 +190,8 @@ func TestRevokeLeavesWatches(t *testing.T) {
 				chain = chain[:1]
 			}
 			p.bench.known()
-			f := probe.FollowUp{ID: "f", Kind: probe.FollowUpRevoke, Created: time.Now().Add(-time.Minute), Revocation: revocationOf(chain, probe.ReasonSuperseded)}
+			f := probe.FollowUp{ID: "f", Kind: probe.FollowUpRevoke, Created: time.Now().Add(-time.Hour), Revocation: revocationOf(chain, probe.ReasonSuperseded)}
+			f.Revocation.Asked = time.Now().Add(-time.Minute)
 			for range 2 {
 				facts := p.bench.follow(f)
 				wantSuccess(t, facts)
@@ -182,7 +199,7 @@ func TestRevokeLeavesWatches(t *testing.T) {
 				for _, next := range facts.FollowUps {
 					v := next.Revocation
 					got = append(got, next.ID+" "+string(v.Via))
-					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Created) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != probe.WatchLife {
+					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Revocation.Asked) || !v.Absent.Equal(v.At) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != probe.WatchLife {
 						t.Errorf("follow-up %+v", next)
 					}
 				}

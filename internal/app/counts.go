@@ -107,7 +107,7 @@ func (c *counts) Observe(r *probe.Result) {
 	defer c.mu.Unlock()
 	environment, configured := c.environments[r.Pair]
 	missing := r.MissingRevocation()
-	if r.FollowUp != "" && missing == "" || !configured {
+	if !configured {
 		return
 	}
 	var failed []probe.Check

@@ -108,7 +108,9 @@ func TestCounts(t *testing.T) {
 	if more[probe.MisissuedCertificate] != 1 || more[probe.MisissuedAuthorization] != 3 {
 		t.Errorf("misissued, after a start: %v, want 1 certificate and 3 authorizations", more)
 	}
-	c.Observe(misissued())
+	later := misissued()
+	later.FollowUp = probe.FollowUpRevoke
+	c.Observe(later)
 	stop()
 	_, shown, stop = start(t, configured(config.Staging))
 	expect(t, shown, map[probe.Check]uint64{probe.CheckKey: 3, probe.CheckTrust: 1})

@@ -82,7 +82,7 @@ func (c *change) incident(id string) *probe.Incident { return get(c.incidents, c
 // observe takes in a run, and reports whether it wants to be confirmed.
 func (c *change) observe(r *probe.Result) (confirm bool) {
 	before := c.pair(r.Pair)
-	if before == nil || r.FollowUp != "" || r.ID != "" && r.ID == before.LastID {
+	if before == nil || r.FollowUp != "" && r.Misissued() == "" || r.ID != "" && r.ID == before.LastID {
 		return false
 	}
 	p := *before

@@ -19,6 +19,10 @@ func TestMisissuance(t *testing.T) {
 		r.Certificate = &probe.Certificate{Serial: "0a", PEM: "-----BEGIN CERTIFICATE-----"}
 		return r
 	}
+	after := func(r *probe.Result) *probe.Result {
+		r.FollowUp = probe.FollowUpRevoke
+		return r
+	}
 	gravest := caFault
 	gravest.Reason = "misissued"
 	for _, test := range []struct {
@@ -31,6 +35,8 @@ func TestMisissuance(t *testing.T) {
 		{"proved, after another failure", ".U", misissued(probe.RefusalMisissued, gravest), "refused down 1-open ca failed=2 flaps=0 uncertainty=1m0s"},
 		{"not proved", "..", misissued(probe.RefusalUnproven, doubt), ""},
 		{"proved of an authorization", "..", misissued(probe.RefusalMisauthorized, gravest), "refused down 2-open ca failed=1 flaps=0 uncertainty=1m0s"},
+		{"proved after the run", "..", after(misissued(probe.RefusalMisissued, gravest)), "refused down 2-open ca failed=1 flaps=0 uncertainty=1m0s"},
+		{"not proved after the run", "..", after(misissued(probe.RefusalUnproven, doubt)), ""},
 		{"not refused", "..", misissued(probe.RefusalMissing, doubt), ""},
 	} {
 		tr := New(Options{})

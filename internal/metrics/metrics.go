@@ -128,9 +128,9 @@ func (m *Metrics) Observe(r *probe.Result) {
 	} else {
 		m.countRun(p, r)
 		m.countValidation(p, r)
-		m.countChecks(p, r)
 		m.countRefusal(m.targets[r.Target], r)
 	}
+	m.countChecks(p, r) // a follow-up may find what must not have been issued
 	m.showTarget(m.targets[r.Target], r, true)
 	m.show(p, r)
 }

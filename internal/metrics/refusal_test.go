@@ -46,6 +46,11 @@ func TestRefusal(t *testing.T) {
 			t.Errorf("%s is there: %v", name, v)
 		}
 	}
+	// What comes to light after the run counts too.
+	found := followUp(refusing, "1", r.End())
+	found.FollowUp, found.Failure = probe.FollowUpRevoke, &probe.Failure{Kind: probe.FailureRefusal, Refusal: probe.RefusalMisissued}
+	m.Observe(found)
+	want(t, reg, map[string]float64{"acme_misissued_total{kind=certificate}": 1, "acme_misissued_total{kind=authorization}": 0})
 	// A pair that has not to be refused has no such counter.
 	m.Apply([]config.Pair{configured(refusing, "2")})
 	if got := values(t, reg, "acme_misissued_total"); len(got) != 0 {

@@ -27,7 +27,7 @@ const namePending = "acme_revocation_oldest_pending_timestamp_seconds"
 func declareRevocations(d *declarer) revocationFamilies {
 	return revocationFamilies{
 		propagation: d.histogram(ofPair, "acme_revocation_propagation_seconds", revocationBounds,
-			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could look for a while before.",
+			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could see for 20 min before that it does not show, nor where it is not known when the CA has revoked.",
 			"via"),
 		missing: d.counter(ofPair, "acme_revocations_missing_total",
 			"Revocations that the CA has taken, and that did not show within 24 h on the lists (crl) or by the responders (ocsp), so that nobody looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",

@@ -61,6 +61,8 @@ type Forbidden struct {
 	Finalized bool `json:"finalized,omitempty"`
 	// Doubt says why the CA may be right all the same; empty: it is proved that it is not.
 	Doubt string `json:"doubt,omitempty"`
+	// Told says that the run itself has told of the certificate.
+	Told bool `json:"told,omitempty"`
 }
 
 // Misissuance is what a CA gave that it had to refuse, where that is proved. The list

@@ -44,6 +44,13 @@ type Revocation struct {
 	Chain [][]byte `json:"chain,omitempty"`
 	// At is when the CA said that the certificate is revoked; zero: it has not yet.
 	At time.Time `json:"at,omitzero"`
+	// Asked is when the CA was last asked to revoke it, and may not have been heard to
+	// answer; zero: it was not. Facts leave it out.
+	Asked time.Time `json:"asked,omitzero"`
+	// Undated says that At is later than the CA's word, by nobody knows how much.
+	Undated bool `json:"undated,omitempty"`
+	// Absent is when it was last seen that it did not show, At in the beginning.
+	Absent time.Time `json:"absent,omitzero"`
 	// Via is where it is watched whether it shows; empty: it is not.
 	Via RevocationVia `json:"via,omitempty"`
 	// Shown is when it was first seen there; zero: it was not.

@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -91,6 +92,25 @@ func (f followUps) Drop(id string) error {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	delete(f.run.lane.items, id)
+	return nil
+}
+
+// Note implements prober.FollowUps.
+func (f followUps) Note(v probe.Revocation) error {
+	it := f.run.item
+	if it == nil {
+		return errors.New("note what is known of a revocation: the run does no follow-up")
+	}
+	f.r.mu.Lock()
+	fu := it.FollowUp
+	f.r.mu.Unlock()
+	fu.Revocation = &v
+	if err := f.r.put(bucketFollowUps, fu.ID, fu); err != nil {
+		return fmt.Errorf("keep follow-up %q: %w", fu.ID, err)
+	}
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	it.Revocation = &v
 	return nil
 }
 

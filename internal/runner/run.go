@@ -43,6 +43,9 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 		r.settle(ctx, ru, res)
 		r.publish(ru, res)
 		r.keepObserved()
+		if res.Misissued() != "" {
+			r.track(ru, res)
+		}
 		r.release(ru)
 		return
 	}

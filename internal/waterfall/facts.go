@@ -140,6 +140,8 @@ func revocation(v *probe.Revocation) string {
 	case v.Via == "":
 	case v.Propagation != nil:
 		s += fmt.Sprintf(", shows by %s after %s", v.Via, v.Propagation.Round(time.Second))
+	case !v.Shown.IsZero() && v.Undated:
+		s += fmt.Sprintf(", or earlier; shows by %s", v.Via)
 	case !v.Shown.IsZero():
 		s += fmt.Sprintf(", shows by %s; nobody has looked for a while before", v.Via)
 	case v.GivenUp:

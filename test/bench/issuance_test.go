@@ -245,3 +245,5 @@ func (nobody) Present(context.Context, probe.Challenge) (func() []probe.Visit, e
 func (nobody) Add(probe.FollowUp) error { return nil }
 
 func (nobody) Drop(string) error { return nil }
+
+func (nobody) Note(probe.Revocation) error { return nil }
