@@ -224,14 +224,16 @@ func (c *counted) addRuns(location string, by map[[2]string]float64) {
 }
 
 // whole are the stretches of counters that go on after a restart: of each exporter one,
-// from its first to its last.
+// from its first to its last. What it had when it was first there is of before: a process
+// that begins in the period has not counted it.
 func whole(list []stretch) []stretch {
 	var joined []stretch
 	for _, s := range list {
 		if n := len(joined); n > 0 && joined[n-1].of == s.of {
-			joined[n-1].end = s.end
+			joined[n-1].end, joined[n-1].late = s.end, s.late
 			continue
 		}
+		s.begin = s.first
 		joined = append(joined, s)
 	}
 	return joined

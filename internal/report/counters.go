@@ -51,7 +51,11 @@ func (r readAll) ends(s stretch) (before, after readings) {
 	if !s.begin.IsZero() {
 		before = r[s.begin][s.of]
 	}
-	return before, r[s.end][s.of]
+	after = r[s.end][s.of]
+	if !s.late.IsZero() {
+		after = greater(after, r[s.late][s.of])
+	}
+	return before, after
 }
 
 // read reads the series that are named at both ends of each of the stretches.
@@ -59,8 +63,10 @@ func (m *maker) read(ctx context.Context, of key, names string, list []stretch) 
 	wanted := map[time.Time][]exporter{}
 	for _, s := range list {
 		wanted[s.end] = append(wanted[s.end], s.of)
-		if !s.begin.IsZero() {
-			wanted[s.begin] = append(wanted[s.begin], s.of)
+		for _, at := range []time.Time{s.begin, s.late} {
+			if !at.IsZero() {
+				wanted[at] = append(wanted[at], s.of)
+			}
 		}
 	}
 	read := readAll{}
@@ -148,6 +154,28 @@ func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, 
 		read[e][sample.Metric.Fingerprint()] = reading{sample.Metric, float64(sample.Value), sample.Histogram}
 	}
 	return read, nil
+}
+
+// greater are the readings of both, and of a series that is in both the greater one.
+func greater(one, other readings) readings {
+	all := maps.Clone(one)
+	if all == nil {
+		all = readings{}
+	}
+	for print, r := range other {
+		if was, ok := all[print]; !ok || r.counted() > was.counted() {
+			all[print] = r
+		}
+	}
+	return all
+}
+
+// counted is a counter's value, or how many a native histogram has taken in.
+func (r reading) counted() float64 {
+	if r.histogram != nil {
+		return float64(r.histogram.Count)
+	}
+	return r.value
 }
 
 // difference is by how much series grew from before to after. One that was not there

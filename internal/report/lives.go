@@ -97,11 +97,16 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 			if !s.there {
 				continue
 			}
-			if current == nil || !s.born.IsZero() && s.born.Sub(current.born).Abs() > clockSlack {
-				if current != nil {
-					lives = append(lives, *current)
-				}
+			switch {
+			case current == nil:
 				current = &life{of: of, born: s.born}
+			case s.born.IsZero() || s.born.Sub(current.born).Abs() <= clockSlack:
+			case s.born.After(current.last().Add(-2 * lookBack)):
+				lives = append(lives, *current)
+				current = &life{of: of, born: s.born}
+			default:
+				// It was there after that: its clock was set, and it counts on.
+				current.born = s.born
 			}
 			if n := len(current.seen); n > 0 && when.Sub(current.last()) < 2*lifeStep {
 				current.seen[n-1].End = when
@@ -127,6 +132,11 @@ type stretch struct {
 	begin time.Time
 	// end is when to read what has been counted.
 	end time.Time
+	// late is when to read that once more, since there can have been samples between end
+	// and a restart; zero: not. What was counted is the greater one.
+	late time.Time
+	// first is when it was first there in the period, or just before it.
+	first time.Time
 }
 
 // stretches are those of the lives that are in a period.
@@ -136,23 +146,32 @@ func stretches(lives []life, p Period) []stretch {
 		if l.last().Before(p.Since) || !l.first().Before(p.Until) {
 			continue
 		}
-		s := stretch{of: l.of, end: l.lastBefore(p.Until)}
+		s := stretch{of: l.of, end: l.lastBefore(p.Until), first: l.first()}
+		if s.first.Before(p.Since) {
+			s.first = l.lastBefore(p.Since)
+		}
 		if i+1 < len(lives) && lives[i+1].of == l.of {
-			// There can have been samples between the last look and the restart.
-			if born := lives[i+1].born; born.After(l.first()) && born.Before(p.Until) && born.Before(s.end.Add(2*lifeStep)) {
-				s.end = born
+			// Where the exporter's clock is ahead, samples of the next life come before its start.
+			next := lives[i+1]
+			if next.born.After(s.end) && next.born.Before(p.Until) && next.born.Before(s.end.Add(2*lifeStep)) && !next.first().Before(next.born) {
+				s.late = next.born
 			}
 		}
-		switch {
-		case !l.born.IsZero() && !l.born.Before(p.Since):
-		case l.first().Before(p.Since):
-			s.begin = l.lastBefore(p.Since)
-		default:
-			s.begin = l.first()
+		if l.born.IsZero() || l.born.Before(p.Since) || renamed(lives, l) {
+			s.begin = s.first
 		}
 		list = append(list, s)
 	}
 	return list
+}
+
+// renamed reports whether the life is of a process that was scraped before with other
+// labels, so that what it had counted by then is counted there.
+func renamed(lives []life, l life) bool {
+	return slices.ContainsFunc(lives, func(o life) bool {
+		return o.of != l.of && !o.born.IsZero() && o.born.Sub(l.born).Abs() <= clockSlack &&
+			o.first().Before(l.first()) && !o.last().After(l.first().Add(lookBack+lifeStep))
+	})
 }
 
 // sorted are the keys of a map of times, in order.

@@ -17,19 +17,19 @@ func TestStretches(t *testing.T) {
 		lives []life
 		want  []stretch
 	}{
-		{"all the time", []life{{of, h(-60), always}}, []stretch{{of, p.Since, p.Until}}},
-		{"start not known", []life{{of, time.Time{}, always}}, []stretch{{of, p.Since, p.Until}}},
+		{"all the time", []life{{of, h(-60), always}}, []stretch{{of: of, begin: p.Since, end: p.Until}}},
+		{"start not known", []life{{of, time.Time{}, always}}, []stretch{{of: of, begin: p.Since, end: p.Until}}},
 		{"over before", []life{{of, h(-60), []Span{{h(-50), h(-1)}}}}, nil},
 		{"begun after", []life{{of, h(101), []Span{{h(101), h(120)}}}}, nil},
-		{"begun within", []life{{of, h(5), []Span{{h(6), h(120)}}}}, []stretch{{of, time.Time{}, p.Until}}},
-		{"first scraped within", []life{{of, h(-60), []Span{{h(6), h(120)}}}}, []stretch{{of, h(6), p.Until}}},
-		{"dead within", []life{{of, h(-60), []Span{{h(-50), h(40)}}}}, []stretch{{of, p.Since, h(40)}}},
-		{"silent at the start", []life{{of, h(-60), []Span{{h(-50), h(-3)}, {h(2), h(120)}}}}, []stretch{{of, h(-3), p.Until}}},
-		{"silent at the end", []life{{of, h(-60), []Span{{h(-50), h(90)}, {h(110), h(120)}}}}, []stretch{{of, p.Since, h(90)}}},
+		{"begun within", []life{{of, h(5), []Span{{h(6), h(120)}}}}, []stretch{{of: of, end: p.Until}}},
+		{"first scraped within", []life{{of, h(-60), []Span{{h(6), h(120)}}}}, []stretch{{of: of, begin: h(6), end: p.Until}}},
+		{"dead within", []life{{of, h(-60), []Span{{h(-50), h(40)}}}}, []stretch{{of: of, begin: p.Since, end: h(40)}}},
+		{"silent at the start", []life{{of, h(-60), []Span{{h(-50), h(-3)}, {h(2), h(120)}}}}, []stretch{{of: of, begin: h(-3), end: p.Until}}},
+		{"silent at the end", []life{{of, h(-60), []Span{{h(-50), h(90)}, {h(110), h(120)}}}}, []stretch{{of: of, begin: p.Since, end: h(90)}}},
 		{"restarted at once", []life{{of, h(-60), []Span{{h(-50), h(40)}}}, {of, h(40).Add(30 * time.Second), []Span{{h(40).Add(time.Minute), h(120)}}}},
-			[]stretch{{of, p.Since, h(40).Add(30 * time.Second)}, {of, time.Time{}, p.Until}}},
+			[]stretch{{of: of, begin: p.Since, end: h(40), late: h(40).Add(30 * time.Second)}, {of: of, end: p.Until}}},
 		{"restarted later", []life{{of, h(-60), []Span{{h(-50), h(40)}}}, {of, h(50), []Span{{h(50), h(120)}}}},
-			[]stretch{{of, p.Since, h(40)}, {of, time.Time{}, p.Until}}},
+			[]stretch{{of: of, begin: p.Since, end: h(40)}, {of: of, end: p.Until}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := stretches(c.lives, p)
@@ -37,8 +37,8 @@ func TestStretches(t *testing.T) {
 				t.Fatalf("stretches %v, want %v", got, c.want)
 			}
 			for i := range got {
-				if got[i].of != c.want[i].of || !got[i].begin.Equal(c.want[i].begin) || !got[i].end.Equal(c.want[i].end) {
-					t.Errorf("stretch from %v to %v, want from %v to %v", got[i].begin, got[i].end, c.want[i].begin, c.want[i].end)
+				if got[i].of != c.want[i].of || !got[i].begin.Equal(c.want[i].begin) || !got[i].end.Equal(c.want[i].end) || !got[i].late.Equal(c.want[i].late) {
+					t.Errorf("stretch %v, want %v", got[i], c.want[i])
 				}
 			}
 		})

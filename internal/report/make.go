@@ -97,7 +97,7 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	work.SetLimit(inFlight)
 	for i, k := range keys {
 		work.Go(func() error {
-			m.tell(clean(k.target))
+			m.tell(k.target)
 			var err error
 			made[i], err = m.target(working, k)
 			return err
@@ -119,7 +119,7 @@ func (m *maker) tell(what string) {
 	if m.Progress != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.Progress(what)
+		m.Progress(clean(what))
 	}
 }
 

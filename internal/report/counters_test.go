@@ -1,0 +1,135 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scraped is what a Prometheus has of an exporter at a time.
+type scraped struct {
+	at, born time.Duration // since the period began
+	location string
+	value    float64 // of its only counter
+}
+
+// scrapes are those of each minute from and to a time, while the counter grows evenly.
+func scrapes(from, to, born time.Duration, location string, first, last float64) []scraped {
+	var list []scraped
+	for at := from; at <= to; at += time.Minute {
+		value := first + (last-first)*float64(at-from)/float64(to-from)
+		list = append(list, scraped{at, born, location, math.Round(value)})
+	}
+	return list
+}
+
+// serveScraped answers what lives and counters are read by.
+func serveScraped(t *testing.T, counter string, list []scraped) *client {
+	t.Helper()
+	// sample is the last one of a location within five minutes.
+	sample := func(location string, at time.Time) *scraped {
+		var last *scraped
+		for i := range list {
+			when := monday.Add(list[i].at)
+			if list[i].location == location && !when.After(at) && when.After(at.Add(-5*time.Minute)) {
+				last = &list[i]
+			}
+		}
+		return last
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time64 := func(name string) time.Time {
+			v, err := strconv.ParseFloat(r.FormValue(name), 64)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			return seconds(v)
+		}
+		kind, result := "vector", []string{}
+		for _, location := range []string{"fra", "iad"} {
+			labels := fmt.Sprintf(`"job":"acme","instance":"a:18555","location":%q`, location)
+			if !strings.HasSuffix(r.URL.Path, "_range") {
+				if s := sample(location, time64("time")); s != nil {
+					result = append(result, fmt.Sprintf(`{"metric":{"__name__":%q,%s},"value":[0,"%v"]}`, counter, labels, s.value))
+				}
+				continue
+			}
+			kind = "matrix"
+			var values []string
+			for at, end := time64("start"), time64("end"); !at.After(end); at = at.Add(time.Minute) {
+				if s := sample(location, at); s != nil {
+					value := 1.
+					if strings.Contains(r.FormValue("query"), "process_start_time_seconds") {
+						value = float64(monday.Add(s.born).Unix())
+					}
+					values = append(values, fmt.Sprintf(`[%d,"%f"]`, at.Unix(), value))
+				}
+			}
+			if values != nil {
+				result = append(result, fmt.Sprintf(`{"metric":{%s},"values":[%s]}`, labels, strings.Join(values, ",")))
+			}
+		}
+		fmt.Fprintf(w, `{"status":"success","data":{"resultType":%q,"result":[%s]}}`, kind, strings.Join(result, ","))
+	}))
+	t.Cleanup(server.Close)
+	c, err := newClient(server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestGrown holds that what an exporter has counted in a period is counted once, whatever
+// becomes of its process, its clock and its labels.
+func TestGrown(t *testing.T) {
+	const m, s = time.Minute, time.Second
+	p := Period{Since: monday, Until: monday.Add(4 * time.Hour)}
+	old := scrapes(-20*m, 60*m, -10*time.Hour, "fra", 100, 1300)
+	grew := func(list []scraped) float64 { return list[len(list)-1].value - list[20].value } // since the period began
+	for _, c := range []struct {
+		name    string
+		counter string
+		list    []scraped
+		want    float64
+	}{
+		{"nothing happens", familyRuns, scrapes(-20*m, 270*m, -10*time.Hour, "fra", 0, 2900), 2400},
+		{"restarted after half a minute", familyRuns, append(old, scrapes(61*m, 270*m, 60*m+30*s, "fra", 0, 2090)...), grew(old) + 1790},
+		{"restarted after six minutes", familyRuns, append(old, scrapes(67*m, 270*m, 65*m+30*s, "fra", 0, 2030)...), grew(old) + 1730},
+		{"restarted after an hour", familyRuns, append(old, scrapes(121*m, 270*m, 120*m, "fra", 0, 1490)...), grew(old) + 1190},
+		{"restarted with a clock that is ahead", familyRuns, append(old, scrapes(61*m, 270*m, 61*m+30*s, "fra", 0, 2090)...), grew(old) + 1790},
+		{"restarted with a clock that is a little ahead", familyRuns, append(old, scrapes(60*m+20*s, 270*m+20*s, 60*m+40*s, "fra", 0, 2100)...), grew(old) + 1790},
+		{"a clock that is set", familyRuns, append(old, scrapes(61*m, 270*m, -10*time.Hour+time.Hour, "fra", 1310, 3400)...), grew(old) + 1800},
+		{"a location of another name", familyRuns, append(scrapes(10*m, 60*m, 9*m, "fra", 0, 500), scrapes(61*m, 270*m, 9*m, "iad", 500, 2590)...), 500 + 1790},
+		{"another of the same age", familyRuns, append(scrapes(10*m, 270*m, 9*m, "fra", 5, 2605), scrapes(11*m, 270*m, 9*m, "iad", 5, 2595)...), 2305 + 2295},
+		{"failed checks of before", familyChecks, scrapes(61*m, 270*m, 60*m, "fra", 500, 500), 0},
+		{"failed checks over a restart", familyChecks, append(old, scrapes(67*m, 270*m, 66*m, "fra", 1300, 1300)...), grew(old)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := &maker{client: serveScraped(t, c.counter, c.list)}
+			var err error
+			if m.lives, err = m.readLives(t.Context(), p.Since.Add(-time.Hour), p.Until); err != nil {
+				t.Fatal(err)
+			}
+			list := stretches(m.lives, p)
+			if c.counter == familyChecks {
+				list = whole(list)
+			}
+			all, err := m.grow(t.Context(), key{}, c.counter, list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got float64
+			for _, g := range all {
+				got += g.by
+			}
+			if got != c.want {
+				t.Errorf("%v, want %v: %+v", got, c.want, list)
+			}
+		})
+	}
+}
