@@ -146,7 +146,9 @@ func TestWatchRevocationLate(t *testing.T) {
 
 	// Only a look that tells is one.
 	p.pages["/1.crl"] = page{status: 503}
-	facts := p.watch(f)
+	if facts := p.watch(f); facts.Failure == nil {
+		t.Error("a list that cannot be had is no failure")
+	}
 	if len(p.bench.noted) != 0 {
 		t.Errorf("a failed look is noted: %+v", p.bench.noted)
 	}
@@ -158,7 +160,7 @@ func TestWatchRevocationLate(t *testing.T) {
 	}
 
 	p.publish("/1.crl", "application/pkix-crl", p.list(nil))
-	facts = p.watch(p.watched(probe.ViaCRL, 5*time.Hour, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }))
+	facts := p.watch(p.watched(probe.ViaCRL, 5*time.Hour, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }))
 	wantFailure(t, facts, probe.StepCRL, probe.FailureNotApplicable, "crl", "has expired")
 	if !facts.Revocation.GivenUp || !slices.Contains(p.bench.list(), "drop") {
 		t.Errorf("revocation %+v, events %v", facts.Revocation, p.bench.list())
