@@ -139,9 +139,10 @@ func (s *stack) flap(sc scenario, d time.Duration) {
 
 // silence kills three more of the far exporters, so that one of five is left, when
 // the rules have noticed that they were there: they look at every fifth minute of the
-// clock. It returns what waits for it to be done, and says when it was.
+// clock, at what was recorded within a minute before. It returns what waits for it to be
+// done, and says when it was.
 func (s *stack) silence() (wait func() time.Time) {
-	boundary := time.Now().Truncate(5 * time.Minute).Add(5 * time.Minute)
+	boundary := time.Now().Add(90 * time.Second).Truncate(5 * time.Minute).Add(5 * time.Minute)
 	var silencing sync.WaitGroup
 	var at time.Time
 	silencing.Go(func() {
