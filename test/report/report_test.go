@@ -212,7 +212,7 @@ func TestCommand(t *testing.T) {
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v, want exit code 1: nothing is known", err)
 	}
-	if !strings.Contains(stderr.String(), "looking for targets …\n") || !strings.Contains(stderr.String(), "acme_exporter: nothing is known of any target") {
+	if !strings.Contains(stderr.String(), "looking for targets …\n") || !strings.Contains(stderr.String(), "acme_exporter: report: nothing is known of any target") {
 		t.Errorf("standard error:\n%s", stderr.String())
 	}
 	f, err := os.Open(file)
