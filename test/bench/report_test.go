@@ -161,7 +161,7 @@ func check(b *testing.B, file string) {
 			b.Fatalf("%s: down %v, unknown %v, %d incidents", t.Target, known.Down, known.Unknown, len(t.Incidents))
 		}
 		if len(t.Locations) != ruleLocations || len(t.Steps) < 8 || len(t.Calls) < 8 || len(t.Budget) < 3*ruleLocations || t.Latency == nil || len(t.Latency.Points) < 100 {
-			b.Fatalf("%s: %d locations, %d steps, %d calls, %d budgets, latency %v", t.Target, len(t.Locations), len(t.Steps), len(t.Calls), len(t.Budget), t.Latency != nil)
+			b.Fatalf("%s: %d locations, %d steps, %d calls, %d budgets, latency %+v", t.Target, len(t.Locations), len(t.Steps), len(t.Calls), len(t.Budget), t.Latency)
 		}
 	}
 }
