@@ -2,8 +2,8 @@ package live
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -34,7 +34,7 @@ func (s *stack) judge(t *testing.T, sc scenario, fault time.Time, lateness func(
 		t.Fatalf("want one page, and that it is resolved:%s", sent(pages))
 	}
 	page := pages[0].Alerts[0]
-	if page.Labels["alertname"] != "AcmeCADown" || !strings.Contains(page.Annotations["description"], sc.page) {
+	if page.Labels["alertname"] != "AcmeCADown" || !regexp.MustCompile(sc.page).MatchString(page.Annotations["description"]) {
 		t.Errorf("want AcmeCADown that says %q:%s", sc.page, sent(pages))
 	}
 	took, late := pages[0].At.Sub(fault), lateness(fault, pages[0].At)
