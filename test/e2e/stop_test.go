@@ -30,6 +30,8 @@ func TestKill(t *testing.T) {
 	pebble, exporter := setUp(t)
 	holdValidated(t, pebble, exporter)
 	exporter.Kill()
+	// Else the CA may answer a request whose client it has not yet seen go.
+	parts.Until(t, "the CA knows that its client has gone", func() bool { return pebble.Held() == 0 })
 	pebble.Release()
 	before := pebble.Answered(parts.PebbleAuthz)
 
