@@ -2,55 +2,15 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"log"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/test/parts"
 )
-
-// statusServer is a CA's status page; what it says can be changed.
-type statusServer struct {
-	*httptest.Server
-	text atomic.Pointer[string] // empty: 503
-}
-
-func startStatus(t *testing.T) *statusServer {
-	t.Helper()
-	s := new(statusServer)
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		text := *s.text.Load()
-		if text == "" {
-			http.Error(w, "no status", http.StatusServiceUnavailable)
-		}
-		_, _ = w.Write([]byte(text))
-	}))
-	s.Config.ErrorLog = log.New(t.Output(), "", 0)
-	s.say("operational", nil)
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
-}
-
-// say has it say so of the only component, with an incident that was published then;
-// nil: none.
-func (s *statusServer) say(state string, published *time.Time) {
-	incidents := ""
-	if published != nil {
-		incidents = fmt.Sprintf(`{"name": "ACME fails", "created_at": %q, "shortlink": "https://status.example/1", "components": [{"name": "ACME"}]}`, published.Format(time.RFC3339))
-	}
-	text := fmt.Sprintf(`{"page": {}, "status": {"indicator": "none"}, "components": [{"name": "ACME", "status": %q}], "incidents": [%s]}`, state, incidents)
-	s.text.Store(&text)
-}
 
 // incidentsOf are those of the target, the newest first.
 func incidentsOf(t *testing.T, e *parts.Exporter) []probe.Incident {
@@ -67,18 +27,14 @@ func TestStatusPageLead(t *testing.T) {
 	t.Parallel()
 	ports := parts.NewPorts(t)
 	pebble := parts.StartPebble(t, ports, "-smooth")
-	status := startStatus(t)
+	status := parts.StartStatusPage(t)
 	exporter := parts.NewExporter(t, ports, pebble.CA)
-	trusted, err := os.ReadFile(pebble.RootFile)
-	must(t, err)
-	bundle := filepath.Join(t.TempDir(), "both.pem")
-	must(t, os.WriteFile(bundle, append(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: status.Certificate().Raw})...), 0o600))
-	exporter.Reconfigure(pebble.RootFile, bundle)
+	exporter.Reconfigure(pebble.RootFile, status.Roots(t, pebble.RootFile))
 	exporter.Reconfigure("directory: 0s\n", "directory: 500ms\n      status: 500ms\n")
 	exporter.Reconfigure("modules:\n", fmt.Sprintf(`modules:
   directory: {prober: directory, min_interval: 100ms}
   status: {prober: status_page, min_interval: 100ms, status_page: {url: %q, components: [acme]}}
-`, status.URL+"/api/v2/summary.json?key=secret"))
+`, status.URL+"?key=secret"))
 	exporter.Serve()
 	target := func(state string) bool { return exporter.Metrics().Sum("acme_target_state", "state", state) == 1 }
 	component := func(state string) bool {
@@ -88,7 +44,7 @@ func TestStatusPageLead(t *testing.T) {
 
 	// They say so, and it is not true.
 	earlier := time.Now().Add(-3 * time.Hour)
-	status.say("major_outage", &earlier)
+	status.Say("major_outage", &earlier)
 	parts.Until(t, "the status page is read", func() bool { return component("major_outage") })
 	if !target("up") || len(incidentsOf(t, exporter)) != 0 {
 		t.Error("what the CA says has made an incident")
@@ -97,7 +53,7 @@ func TestStatusPageLead(t *testing.T) {
 		t.Errorf("acme_status_incident_start_timestamp_seconds %v", got)
 	}
 
-	status.say("operational", nil)
+	status.Say("operational", nil)
 	pebble.Outage("cdn-error")
 	parts.Until(t, "the target is down", func() bool { return target("down") })
 	down := incidentsOf(t, exporter)[0]
@@ -105,12 +61,11 @@ func TestStatusPageLead(t *testing.T) {
 		t.Errorf("nobody has told of it: %+v", down.Official)
 	}
 	published := down.Start.Add(11 * time.Minute).Truncate(time.Second)
-	status.say("major_outage", &published)
+	status.Say("major_outage", &published)
 	parts.Until(t, "the incident has what the CA says", func() bool { return incidentsOf(t, exporter)[0].Official != nil })
 	exporter.Kill()
 	// The page is gone, and what was read of it stays.
-	var gone string
-	status.text.Store(&gone)
+	status.Fail()
 	exporter.Serve()
 	official := incidentsOf(t, exporter)[0].Official
 	if official == nil || !official.Start.Equal(published) || official.Name != "ACME fails" || official.Lead != published.Sub(down.Start) {
