@@ -5,13 +5,13 @@ package dashboards
 import (
 	"encoding/json"
 	"math"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/acme-exporter/acme_exporter/test/parts"
 )
@@ -118,9 +118,10 @@ func (q Query) String() string {
 	return strings.TrimSpace(q.Dashboard + ", " + q.Panel + " " + q.Ref)
 }
 
-// Queries returns those of all dashboards. Each has an answer where a CA that issues
-// has failed and recovered within ten minutes, with a budget, revocation lists, OCSP
-// and renewal information; the annotation Down while it fails.
+// Queries returns those of all dashboards. Each has an answer where a CA has failed and
+// recovered, one that issues has a budget, revocation lists, OCSP and renewal
+// information, and one has a status page with an incident; the annotation Down while
+// one fails.
 func Queries(tb testing.TB) (queries []Query) {
 	tb.Helper()
 	for _, d := range Load(tb) {
@@ -137,8 +138,7 @@ func Queries(tb testing.TB) (queries []Query) {
 	return queries
 }
 
-// everything is what the variables stand for when nothing is chosen. The windows
-// are as long as a test at most, so that all that has happened is in them.
+// everything is what the variables stand for when nothing is chosen.
 var everything = map[string]string{
 	"job": ".+", "location": ".*", "target": ".+", "module": ".+", "call": ".+", "step": ".+",
 	"__rate_interval": "10m", "__range": "10m",
@@ -157,45 +157,16 @@ func (q Query) With(variables ...string) string {
 	return expr
 }
 
-// Sample is one of a query's answer.
-type Sample struct {
-	Labels map[string]string
-	Value  float64
-}
-
-// Ask evaluates the query now, at the Prometheus whose API is at the address, with
-// these values of variables. What is no number is no data; an error, or a warning of
-// Prometheus's, fails the test.
-func (q Query) Ask(tb testing.TB, prometheus string, variables ...string) (samples []Sample) {
+// Ask evaluates the query now at the Prometheus, with these values of variables. What
+// is no number is no data; an error, or a warning of Prometheus's, fails the test.
+func (q Query) Ask(tb testing.TB, prometheus *parts.Prometheus, variables ...string) model.Vector {
 	tb.Helper()
-	var answer struct {
-		Warnings []string
-		Data     struct {
-			ResultType string
-			Result     []struct {
-				Metric map[string]string
-				Value  [2]any
-			}
-		}
-	}
-	expr := q.With(variables...)
-	body := parts.Do(tb, http.MethodGet, prometheus+"/api/v1/query?"+url.Values{"query": {expr}}.Encode())
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Data.ResultType != "vector" || len(answer.Warnings) > 0 {
-		tb.Fatalf("%s: %v\n%s\n%s", q, err, expr, body)
-	}
-	for _, series := range answer.Data.Result {
-		var value float64
-		text, isText := series.Value[1].(string)
-		if err := json.Unmarshal([]byte(text), &value); isText && err == nil && !math.IsNaN(value) {
-			samples = append(samples, Sample{series.Metric, value})
-		}
-	}
-	return samples
+	return slices.DeleteFunc(prometheus.Query(q.With(variables...)), func(s *model.Sample) bool { return math.IsNaN(float64(s.Value)) })
 }
 
-// ReturnsData fails the test if the query has no answer at the Prometheus whose API
-// is at the address, with these values of variables.
-func (q Query) ReturnsData(tb testing.TB, prometheus string, variables ...string) {
+// ReturnsData fails the test if the query has no answer at the Prometheus, with these
+// values of variables.
+func (q Query) ReturnsData(tb testing.TB, prometheus *parts.Prometheus, variables ...string) {
 	tb.Helper()
 	if len(q.Ask(tb, prometheus, variables...)) == 0 {
 		tb.Errorf("%s: no data from\n%s", q, q.With(variables...))

@@ -63,6 +63,10 @@ func TestLive(t *testing.T) {
 	})
 	tell("paged")
 	chains := s.chains(faults)
+	t.Run("annotations", func(t *testing.T) { s.judgeAnnotations(t) })
+	// Only now does the CA tell of it, and it does so for the rest of the test.
+	told := time.Now()
+	s.status.Say("major_outage", &told)
 
 	// In mid-outage, while one CA flaps.
 	s.sleep(time.Until(began.Add(100 * time.Second)))
@@ -99,6 +103,8 @@ func TestLive(t *testing.T) {
 		t.Run(sc.target, func(t *testing.T) { s.judge(t, sc, faults[sc.target], lateness) })
 	}
 	t.Run("conditions", func(t *testing.T) { s.judgeConditions(t, between) })
+	t.Run("lifeline", func(t *testing.T) { s.judgeLifeline(t) })
+	t.Run("panels", func(t *testing.T) { s.judgePanels(t, began) })
 	t.Run("exporters", func(t *testing.T) { s.judgeExporters(t, silenced) })
 }
 
@@ -107,6 +113,8 @@ func TestLive(t *testing.T) {
 func (s *stack) strike(began time.Time) (faults map[string]time.Time, wait func()) {
 	s.t.Helper()
 	faults = map[string]time.Time{}
+	// First, lest its own line seems to work when a CA is not reached.
+	s.lifeline.Close()
 	var flaps sync.WaitGroup
 	for _, sc := range scenarios {
 		faults[sc.target] = time.Now()
@@ -122,7 +130,7 @@ func (s *stack) strike(began time.Time) (faults map[string]time.Time, wait func(
 			relay.Close()
 		}
 	}
-	s.far[0].exporter.Kill()
+	s.groups[far][0].exporter.Kill()
 	return faults, flaps.Wait
 }
 
@@ -148,7 +156,7 @@ func (s *stack) silence() (wait func() time.Time) {
 	silencing.Go(func() {
 		s.sleep(time.Until(boundary.Add(10 * time.Second)))
 		at = time.Now()
-		for _, l := range s.far[1:4] {
+		for _, l := range s.groups[far][1:4] {
 			l.exporter.Kill()
 		}
 	})

@@ -3,7 +3,7 @@ package live
 import "github.com/acme-exporter/acme_exporter/test/parts"
 
 // scenario is what happens to one CA, and what has to come of it. All of them happen
-// at the same time, each to a CA of its own that the same exporters watch.
+// at the same time, each to a CA of its own that a group of exporters watches.
 type scenario struct {
 	target  string
 	staging bool
@@ -17,16 +17,30 @@ type scenario struct {
 	flaps bool
 	// cut is how many locations lose their line to it.
 	cut int
-	// far says that it is watched by the five exporters that will be killed.
-	far bool
+	// by is who watches it.
+	by group
+	// published says that it signs as a public CA does, and that all there is to see of
+	// it is watched.
+	published bool
+	// told says that its status page tells of it, after a while.
+	told bool
 
-	// page is what the description of its only page has to match; empty: nobody is
-	// paged. What stops all calls can meet a run at any step.
+	// page is what everything that was met has to match, by the description of its only
+	// page; empty: nobody is paged.
 	page string
 	// warnings are the alerts that are warned of, each with its location if it has
 	// one; no others.
 	warnings []string
 }
+
+// group is some of the exporters.
+type group int
+
+const (
+	near group = iota // five locations that watch most CAs
+	far               // five that watch one, of which four are killed
+	side              // four that watch two, the first of which loses its line to everything
+)
 
 // env is the environment in the exporters' configuration.
 func (s *scenario) env() string {
@@ -38,20 +52,32 @@ func (s *scenario) env() string {
 
 // The targets that the timeline does something to beside what they all have.
 const (
-	healthy  = "healthy"
-	flapping = "flapping"
-	slow     = "slow"
-	quiet    = "quiet"
+	healthy   = "healthy"
+	flapping  = "flapping"
+	slow      = "slow"
+	quiet     = "quiet"
+	database  = "database"
+	published = "published"
+)
+
+// The steps at which a run can be when something begins to fail: all that ask the CA,
+// and those of them that sign, which are all that ask its database.
+const (
+	signs = `(account|order|authorization|validation|finalization|download)`
+	asks  = `(directory|nonce|account|order|authorization|validation|finalization|download)`
+	// gone is what is met where nobody answers: by a run that begins, and by one whose
+	// connection is there.
+	gone = `((connect|tls)_failed in directory|no_answer_(closed|failed) in ` + asks + `) \(fault unreachable\)`
 )
 
 var scenarios = []scenario{
-	{target: "dead", mode: "down", page: `\(fault unreachable\)`},
-	{target: "database", mode: "db-down", page: `server_internal in \w+ \(fault ca\)`},
+	{target: "dead", mode: "down", page: gone},
+	{target: database, mode: "db-down", told: true, page: `server_internal in ` + signs + ` \(fault ca\)`},
 	{target: "validation", mode: "va-down", page: `server_internal in validation \(fault ca\)`},
 	{target: "signing", mode: "signing-down", page: `server_internal in finalization \(fault ca\)`},
 	{target: "resolver", mode: "resolver-down", page: `validation_dns in validation \(fault ca\)`},
-	{target: "cdn", mode: "cdn-error", page: `edge_5xx in \w+ \(fault ca\)`},
-	{target: flapping, mode: "down", flaps: true, page: `\(fault unreachable\)`},
+	{target: "cdn", mode: "cdn-error", page: `edge_5xx in ` + asks + ` \(fault ca\)`},
+	{target: flapping, mode: "down", flaps: true, page: gone},
 	{target: "staging", staging: true, mode: "down", warnings: []string{"AcmeCADegraded"}},
 	{target: slow, mode: "slow", early: true, warnings: []string{"AcmeIssuanceSlow"}},
 	{target: "one", cut: 1, warnings: []string{"AcmeLocationImpaired fra"}},
@@ -60,7 +86,10 @@ var scenarios = []scenario{
 		target: "limited", warnings: []string{"AcmeRateLimited"},
 		flags: []string{"-smooth", parts.RateLimits(parts.Limit{Name: "new_orders", Count: 5, Period: "1h"})},
 	},
-	{target: quiet, far: true, warnings: []string{"AcmeLocationsMissing"}},
+	{target: quiet, by: far, warnings: []string{"AcmeLocationsMissing"}},
+	// What one location does not see any more, for it sees nothing.
+	{target: "plain", by: side, cut: 1, warnings: []string{"AcmeLocationImpaired lis"}},
+	{target: published, by: side, cut: 1, published: true, warnings: []string{"AcmeLocationImpaired lis"}},
 	// As rough as Pebble is: nonces that are refused, validations and orders that
 	// take some seconds.
 	{target: healthy, flags: []string{}},

@@ -23,6 +23,7 @@ const (
 	resolver  = "127.0.0.1"
 	dnsRoot   = "127.0.0.10"
 	control   = "127.0.0.80" // the receiver, which the exporters take for a control
+	lifeline  = "127.0.0.81" // the way to it of the location that loses all
 	manager   = "127.0.0.91:9093"
 	firstLine = 20000 // the ports of relays are above it
 )
@@ -35,10 +36,30 @@ const configuration = `targets:
     directory_url: {{.URL}}
     environment: {{.Environment}}
     tls_config: {ca_file: {{.RootFile}}}
+    {{- if .Published}}
+    own_ca: true
+    issuer_roots: {{$.Files.Root}}
+    rate_limits: {new_orders: {count: 100000, period: 1h}}
+    {{- else}}
     rate_limits: none
+    {{- end}}
     account: {agree_to_terms: true}
-    probes: {directory: 20s, account: 20s, issue: 20s}
+    probes:
+      directory: 20s
+      account: 20s
+      issue: 20s
+      {{- if .Published}}
+      revoked: 1m
+      refused: 1m
+      crl: 20s
+      ocsp: 20s
+      renewal_info: 20s
+      {{- end}}
+      {{- if .Told}}
+      status: 15s
+      {{- end}}
 {{- end}}
+log_list_file: {{.Files.LogList}}
 responders:
   dns:
     listen_address: "{{.Address}}:53"
@@ -49,19 +70,25 @@ resolvers: ["{{.Resolver}}:53"]
 controls: {urls: ["http://{{.Control}}/"]}
 modules:
   issue: {issue: {challenge: dns-01}}
+  revoked: {prober: issue, issue: {challenge: dns-01, lint: true, revoke: {every: 1h}}}
+  refused: {prober: issue, issue: {challenge: dns-01, expect: {problem: unauthorized}}}
+  status: {prober: status_page, status_page: {url: {{.Status}}, components: [ACME]}}
 `
 
 // watched is a target, as a location's exporter is told of it.
 type watched struct {
 	parts.CA
 	Name, Environment, URL string
+	// Published and Told are the scenario's, where its line is not one that is cut.
+	Published, Told bool
 }
 
 // location is an exporter, and where it is.
 type location struct {
-	name     string
-	address  string // of its pages and its responder
-	exporter *parts.Exporter
+	name       string
+	address    string // of its pages and its responder
+	histograms string // that it exposes
+	exporter   *parts.Exporter
 }
 
 // stack is everything that is between a fault and a page.
@@ -72,38 +99,49 @@ type stack struct {
 	prometheus *parts.Prometheus
 	cas        map[string]*parts.Pebble  // by target
 	relays     map[string][]*parts.Relay // by target: the lines that will be cut
+	lifeline   *parts.Relay              // to the control, that will be cut
 	lines      int                       // how many relays there are
-	// near are the five locations that watch all CAs but one, far the five that
-	// watch only that, and die.
-	near, far []*location
+	status     *parts.StatusPage
+	files      parts.SigningFiles
+	groups     map[group][]*location
 }
 
 // newStack starts all of it but the exporters.
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	n := parts.NewNamespace(t, resolver)
-	s := &stack{t: t, Namespace: n, receiver: startReceiver(t, n, control), cas: map[string]*parts.Pebble{}, relays: map[string][]*parts.Relay{}}
-	for i, name := range []string{"fra", "nyc", "sin", "syd", "gru", "lon", "par", "dub", "mad", "osl"} {
-		l := &location{name: name, address: fmt.Sprintf("127.0.1.%d", i+1)}
-		l.exporter = parts.NewExporter(t, n.Ports(), parts.CA{})
-		l.exporter.Plain = true
-		l.exporter.ListenAt(l.address + ":18555")
-		if i < 5 {
-			s.near = append(s.near, l)
-		} else {
-			s.far = append(s.far, l)
+	s := &stack{
+		t: t, Namespace: n, receiver: startReceiver(t, n, control), status: n.StartStatusPage(t),
+		cas: map[string]*parts.Pebble{}, relays: map[string][]*parts.Relay{}, groups: map[group][]*location{},
+	}
+	s.lifeline = n.StartRelay(t, lifeline+":80", control+":80")
+	for g, names := range map[group][]string{
+		near: {"fra", "nyc", "sin", "syd", "gru"}, far: {"lon", "par", "dub", "mad", "osl"}, side: {"lis", "hel", "waw", "vie"},
+	} {
+		for i, name := range names {
+			s.addLocation(g, name, fmt.Sprintf("127.0.%d.%d", g+1, i+1))
 		}
 	}
+	// Nobody sees of the others which ones they have.
+	s.groups[side][1].histograms, s.groups[side][2].histograms = "classic", "native"
 	s.internet()
+	files, signing := parts.Signing(t)
+	s.files = files
 	for _, sc := range scenarios {
 		flags := sc.flags
 		if flags == nil {
 			flags = []string{"-smooth"}
 		}
+		if sc.published {
+			// A revocation shows at the responder, and not on the list.
+			flags = slices.Concat(flags, signing, []string{"-crl-delay=5h"})
+		}
 		s.cas[sc.target] = parts.StartPebble(t, n.Ports(), append([]string{"-quiet"}, flags...)...)
 	}
-	for _, l := range slices.Concat(s.near, s.far) {
-		s.configure(l)
+	for g, locations := range s.groups {
+		for _, l := range locations {
+			s.configure(g, l)
+		}
 	}
 	s.StartAlertmanager(t, manager, s.alertmanagerConfiguration())
 	file := filepath.Join(t.TempDir(), "prometheus.yml")
@@ -114,11 +152,25 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
+// addLocation makes an exporter of the group, at the address.
+func (s *stack) addLocation(g group, name, address string) {
+	s.t.Helper()
+	l := &location{name: name, address: address, histograms: "both", exporter: parts.NewExporter(s.t, s.Ports(), parts.CA{})}
+	l.exporter.Plain = true
+	l.exporter.ListenAt(address + ":18555")
+	s.groups[g] = append(s.groups[g], l)
+}
+
+// locations are all of them.
+func (s *stack) locations() []*location {
+	return slices.Concat(s.groups[near], s.groups[far], s.groups[side])
+}
+
 // internet starts the resolver of the CAs, which finds each location's zone.
 func (s *stack) internet() {
 	s.t.Helper()
 	records := "@ NS ns.root.\nns.root. A " + dnsRoot + "\n"
-	for _, l := range slices.Concat(s.near, s.far) {
+	for _, l := range s.locations() {
 		records += fmt.Sprintf("%[1]s.acme-probe.example. NS ns.%[1]s.acme-probe.example.\nns.%[1]s.acme-probe.example. A %[2]s\n", l.name, l.address)
 	}
 	s.StartNamed(s.t, dnsRoot, parts.Zone{Records: records})
@@ -126,23 +178,35 @@ func (s *stack) internet() {
 }
 
 // configure tells the exporter of l what to watch. To a CA that it is to be cut off
-// from it has a line of its own.
-func (s *stack) configure(l *location) {
+// from it has a line of its own, and asks nothing of it that goes another way.
+func (s *stack) configure(g group, l *location) {
 	s.t.Helper()
 	var targets []watched
 	for _, sc := range scenarios {
-		if sc.far != slices.Contains(s.far, l) {
+		if sc.by != g {
 			continue
 		}
-		w := watched{CA: s.cas[sc.target].CA, Name: sc.target, Environment: sc.env(), URL: s.cas[sc.target].DirectoryURL}
+		w := watched{
+			CA: s.cas[sc.target].CA, Name: sc.target, Environment: sc.env(), URL: s.cas[sc.target].DirectoryURL,
+			Published: sc.published, Told: sc.told,
+		}
+		if sc.told {
+			w.RootFile = s.status.Roots(s.t, w.RootFile)
+		}
 		if len(s.relays[sc.target]) < sc.cut {
 			w.URL = s.line(sc.target, w.URL)
+			w.Published = false
 		}
 		targets = append(targets, w)
 	}
+	asked := control
+	if l == s.groups[side][0] {
+		asked = lifeline
+	}
 	var text bytes.Buffer
 	err := template.Must(template.New("").Parse(configuration)).Execute(&text, map[string]any{
-		"Targets": targets, "Address": l.address, "Location": l.name, "Resolver": resolver, "Control": control,
+		"Targets": targets, "Address": l.address, "Location": l.name, "Resolver": resolver, "Control": asked,
+		"Files": s.files, "Status": s.status.URL,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -176,7 +240,7 @@ func (s *stack) prometheusConfiguration() string {
 		s.t.Fatalf("examples/prometheus.yml: the first job is %v, want acme", job["job_name"])
 	}
 	var targets []any
-	for _, l := range slices.Concat(s.near, s.far) {
+	for _, l := range s.locations() {
 		targets = append(targets, map[string]any{
 			"targets": []string{l.address + ":18555"}, "labels": map[string]string{"location": l.name},
 		})
@@ -222,11 +286,14 @@ func (s *stack) alertmanagerConfiguration() string {
 // serve starts the exporters, and waits until every rule knows that all is well.
 func (s *stack) serve() {
 	s.t.Helper()
-	for _, l := range slices.Concat(s.near, s.far) {
-		l.exporter.Serve("--log.level=error")
+	for _, l := range s.locations() {
+		l.exporter.Serve("--log.level=error", "--metrics.histograms="+l.histograms)
+	}
+	want := 0
+	for _, sc := range scenarios {
+		want += len(s.groups[sc.by])
 	}
 	const well = `sum(acme_target_state{state="up"})`
-	want := 5 * len(scenarios)
 	s.await("all CAs are up everywhere", 5*time.Minute, func() bool { return s.value(well) == float64(want) })
 	s.await("the rules know of all locations", time.Minute, func() bool {
 		return s.value("sum(environment_target:acme_target_reporting:sum)") == float64(want)
