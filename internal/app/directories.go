@@ -18,8 +18,13 @@ import (
 // bucketDirectories has the directory that was seen last of each target, by its name.
 const bucketDirectories = "directories"
 
-// maxChanged bounds what is told of a field that has changed, in bytes.
-const maxChanged = 200
+const (
+	// maxChanged bounds what is told of a field that has changed, in bytes.
+	maxChanged = 200
+	// maxChanges is how many changes of a target's directory are kept. A CA whose
+	// servers do not agree makes one with each answer.
+	maxChanges = 50
+)
 
 // keptDirectory is a target's directory as it was seen last. It is also the stored
 // form.
@@ -29,8 +34,9 @@ type keptDirectory struct {
 	Seen        probe.Directory `json:"seen"`
 	SeenAt      time.Time       `json:"seen_at"` // not stored anew while nothing changes
 	Changes     uint64          `json:"changes"` // ever
-	// Last is the last one; nil: there was none.
-	Last *probe.DirectoryChange `json:"last_change,omitempty"`
+	// Recent are the last of them, newest first, at most maxChanges. It is replaced and
+	// never written to.
+	Recent []*probe.DirectoryChange `json:"recent_changes,omitempty"`
 }
 
 // directories notices that a CA's directory has changed, over restarts where there is
@@ -99,9 +105,9 @@ func (d *directories) take(t *config.Target, target string, start time.Time, see
 		if len(fields) == 0 {
 			return
 		}
-		seen.Change = &probe.DirectoryChange{At: start, Fields: fields}
+		seen.Change = &probe.DirectoryChange{At: start.UTC(), Fields: fields}
 		k.Changes++
-		k.Last = seen.Change
+		k.Recent = slices.Concat([]*probe.DirectoryChange{seen.Change}, k.Recent[:min(len(k.Recent), maxChanges-1)])
 	}
 	k.Seen, k.SeenAt = *seen, start
 	k.Seen.Change = nil
@@ -126,20 +132,20 @@ func (d *directories) Apply(pairs []config.Pair) {
 			d.later(state.Change{Bucket: bucketDirectories, Key: name})
 		case !d.shown[name]:
 			d.shown[name] = true
-			if k.Last != nil {
-				d.show(name, k.Changes, k.Last.At)
+			if len(k.Recent) > 0 {
+				d.show(name, k.Changes, k.Recent[0].At)
 			}
 		}
 	}
 }
 
-// last is the last change of a target's directory; nil: none is known. It waits for
-// no disk.
-func (d *directories) last(target string) *probe.DirectoryChange {
+// recent are the last changes of a target's directory, newest first, which nobody may
+// change; empty: none is known. It waits for no disk.
+func (d *directories) recent(target string) []*probe.DirectoryChange {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if k := d.kept[target]; k != nil {
-		return k.Last
+		return k.Recent
 	}
 	return nil
 }

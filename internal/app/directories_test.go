@@ -102,10 +102,10 @@ func TestDirectories(t *testing.T) {
 	}
 
 	d, shown, stop := start(target)
-	if see(d, target, minute(0), "a") != nil || see(d, target, minute(1), "a") != nil || d.last("corp") != nil {
+	if see(d, target, minute(0), "a") != nil || see(d, target, minute(1), "a") != nil || len(d.recent("corp")) != 0 {
 		t.Error("a change, and there was none")
 	}
-	if c := see(d, target, minute(3), "b"); c == nil || !c.At.Equal(minute(3)) || c.Fields[0].From != "a" || c.Fields[0].To != "b" || d.last("corp") != c {
+	if c := see(d, target, minute(3), "b"); c == nil || !c.At.Equal(minute(3)) || c.Fields[0].From != "a" || c.Fields[0].To != "b" || !slices.Equal(d.recent("corp"), []*probe.DirectoryChange{c}) {
 		t.Errorf("the change: %+v", c)
 	}
 	if see(d, target, minute(2), "a") != nil || see(d, target, minute(4), "b") != nil {
@@ -119,7 +119,7 @@ func TestDirectories(t *testing.T) {
 	stop()
 
 	d, shown, stop = start(target)
-	if *shown != (known{1, minute(3)}) || d.last("corp") == nil {
+	if *shown != (known{1, minute(3)}) || len(d.recent("corp")) != 1 {
 		t.Errorf("after a start %v", *shown)
 	}
 	if c := see(d, target, minute(60), "c"); c == nil || c.Fields[0].From != "b" {
@@ -131,8 +131,14 @@ func TestDirectories(t *testing.T) {
 	if *shown != (known{2, minute(60)}) {
 		t.Errorf("after another start %v", *shown)
 	}
+	terms := func(from, to string) []probe.FieldChange {
+		return []probe.FieldChange{{Field: "terms_of_service", From: from, To: to}}
+	}
+	if diff := cmp.Diff([]*probe.DirectoryChange{{At: minute(60), Fields: terms("b", "c")}, {At: minute(3), Fields: terms("a", "b")}}, d.recent("corp")); diff != "" {
+		t.Errorf("what is known of them after two starts, -want +got:\n%s", diff)
+	}
 	d.Apply(pairs(moved)) // another CA
-	if see(d, moved, minute(61), "z") != nil || d.last("corp") != nil {
+	if see(d, moved, minute(61), "z") != nil || len(d.recent("corp")) != 0 {
 		t.Error("another CA is taken for a change")
 	}
 	stop()
@@ -158,6 +164,32 @@ func TestDirectories(t *testing.T) {
 		t.Error("a change is hidden until a time that is yet to come")
 	}
 	stop()
+}
+
+// TestManyChanges holds that of a directory that changes all the time the last changes are
+// kept, and that what was handed out stays as it was.
+func TestManyChanges(t *testing.T) {
+	kept := new(store)
+	d := newDirectories(kept, slog.New(slog.DiscardHandler), nil)
+	target := &config.Target{DirectoryURL: "https://ca.example/dir"}
+	began := time.Now()
+	see := func(n int) {
+		seen := seenBase
+		seen.TermsOfService = fmt.Sprint(n)
+		d.compare(target, "ca", began.Add(time.Duration(n)*time.Minute), &seen)
+	}
+	for n := range maxChanges + 5 {
+		see(n)
+	}
+	before := d.recent("ca")
+	see(1000)
+	after := d.recent("ca")
+	if len(before) != maxChanges || len(after) != maxChanges {
+		t.Fatalf("%d changes, then %d; want %d", len(before), len(after), maxChanges)
+	}
+	if got := before[0].Fields[0].To + " " + after[0].Fields[0].To + " " + after[maxChanges-1].Fields[0].To; got != fmt.Sprint(maxChanges+4, " ", 1000, " ", 6) {
+		t.Errorf("the newest of each and the oldest: %s", got)
+	}
 }
 
 // TestDirectoryOfRun holds that the run that sees a change first has it.
@@ -218,7 +250,7 @@ func TestPageWaitsForNoDisk(t *testing.T) {
 	})
 	answered := make(chan error)
 	go func() {
-		for d.last("ca") == nil {
+		for len(d.recent("ca")) == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		answered <- errors.Join(kept.damaged(), kept.elsewhere())

@@ -159,8 +159,8 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 		TimeoutOffset: o.TimeoutOffset,
 		Version:       versionOrDevel(),
 
-		DirectoryChange: e.directory.last,
-		LastRevocation:  e.executor.revoked.Last,
+		DirectoryChanges: e.directory.recent,
+		LastRevocation:   e.executor.revoked.Last,
 	})
 	return e.run(ctx, handler, o)
 }

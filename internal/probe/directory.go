@@ -14,7 +14,7 @@ type DirectoryChange struct {
 
 // FieldChange is what became of a field: endpoints, terms_of_service, caa_identities,
 // external_account_required or profiles. Of a list, From has what is gone and To what
-// is new. Both are bounded.
+// is new. Both are bounded, and without what can be a secret; so they can be the same.
 type FieldChange struct {
 	Field string `json:"field"`
 	From  string `json:"from,omitempty"`
@@ -30,6 +30,8 @@ func (c *DirectoryChange) String() string {
 			words[i] += f.To + " added"
 		case f.To == "":
 			words[i] += f.From + " removed"
+		case f.From == f.To:
+			words[i] += f.From + ", in a part that is not shown"
 		default:
 			words[i] += f.From + " → " + f.To
 		}

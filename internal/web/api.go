@@ -65,6 +65,8 @@ type targetAnswer struct {
 	probe.TargetState
 	Pairs        []pairAnswer         `json:"pairs"` // instead of the state's
 	Availability []availabilityAnswer `json:"availability"`
+	// Changes are the last ones of its directory, newest first; nil: nobody would know.
+	Changes []*probe.DirectoryChange `json:"directory_changes,omitzero"`
 }
 
 // pairAnswer is a pair's state and its runs.
@@ -106,6 +108,9 @@ func (s *server) apiTargets(*http.Request) (any, *apiError) {
 				v.Available = &part
 			}
 			t.Availability = append(t.Availability, v)
+		}
+		if s.DirectoryChanges != nil {
+			t.Changes = append([]*probe.DirectoryChange{}, s.DirectoryChanges(state.Target)...)
 		}
 		a.Targets = append(a.Targets, t)
 	}

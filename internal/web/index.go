@@ -22,10 +22,14 @@ type targetView struct {
 	Succeeded         int        // pairs whose last run succeeded
 	Pairs             []pairView
 	Limits            []limitView // empty: nothing is known of them
-	Changed           *changeView // nil: the directory has not, as far as is known
+	Changed           *changeView // the directory's last change; nil: none is known
+	ChangedBefore     []changeView
 }
 
-// changeView is the last change of a target's directory.
+// maxChangesShown is how many changes of a directory before the last one the index has.
+const maxChangesShown = 10
+
+// changeView is a change of a target's directory.
 type changeView struct {
 	At   template.HTML
 	What string
@@ -193,9 +197,15 @@ func (s *server) targets(states []probe.TargetState, now time.Time) []targetView
 			if state = stateOf(states, status.Target); state != nil {
 				t.State = s.stateView(state, now)
 			}
-			if s.DirectoryChange != nil {
-				if c := s.DirectoryChange(status.Target); c != nil {
-					t.Changed = &changeView{At: timeElement(c.At), What: c.String()}
+			if s.DirectoryChanges != nil {
+				for i, c := range s.DirectoryChanges(status.Target) {
+					view := changeView{At: timeElement(c.At), What: c.String()}
+					switch {
+					case i == 0:
+						t.Changed = &view
+					case i <= maxChangesShown:
+						t.ChangedBefore = append(t.ChangedBefore, view)
+					}
 				}
 			}
 			targets = append(targets, t)

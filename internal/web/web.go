@@ -72,9 +72,9 @@ type Options struct {
 	// LedgerProblem says why the ledger of rate limits cannot be used; nil, or an
 	// error of nil: it can.
 	LedgerProblem func() error
-	// DirectoryChange returns the last change of a target's directory; nil: none is
-	// known, or nobody knows of any.
-	DirectoryChange func(target string) *probe.DirectoryChange
+	// DirectoryChanges returns the last changes of a target's directory, newest first;
+	// empty: none is known. Nil: nobody knows of any.
+	DirectoryChanges func(target string) []*probe.DirectoryChange
 	// LastRevocation returns a pair's last revocation; nil: none is known, or nobody
 	// knows of any.
 	LastRevocation func(p probe.Pair) *probe.LastRevocation
