@@ -31,7 +31,8 @@ func accounting(r *Report) []Note {
 		{"Latency", "Each point is the median of the durations of 100 to 120 runs, failed ones among them, with their tenth and ninetieth percentile; before a gap and at the end it may be of as few as 10. " +
 			"Nothing is drawn in a window that has a part in an outage or in which nobody reported, and nothing is interpolated."},
 		{"Incidents", incidentsNote(r)},
-		{"Changes and budget", "A change of the directory is when a location saw it first; what others saw within a day is taken for the same. Of a budget, it is what the location's own account of the CA's limit had left at the end, and the least there was."},
+		{"Changes and budget", "A change of the directory is when an exporter saw it first; what others saw within a day is taken for the same, if no other fields are known to have changed. " +
+			"In what it changed, the terms of service for one, the exporters tell that were asked; metrics tell when and how many. Of a budget, it is what the location's own account of the CA's limit had left at the end, and the least there was."},
 	}
 }
 
@@ -42,7 +43,7 @@ func incidentsNote(r *Report) string {
 	case FromExporters:
 		return text + "All are from the exporters themselves."
 	case FromBoth:
-		return text + "They are from the exporters that answered, and of the other locations from metrics, in which one that is shorter than two scrapes can be missing; those have no uncertainty."
+		return text + "They are from the exporters that answered, and of all others, also where there are several at a location, from metrics, in which one that is shorter than two scrapes can be missing; those have no uncertainty."
 	}
 	return text + "They are from metrics, in which one that is shorter than two scrapes can be missing, and which tell no uncertainty."
 }

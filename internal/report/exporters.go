@@ -25,29 +25,99 @@ const (
 // asked is an exporter and what it answered.
 type asked struct {
 	Exporter
-	known     bool  // its location, which can be empty
-	targets   []key // that it watches
+	scraped   []exporter // those that Prometheus scrapes at its host, see scrapedAt
+	targets   []key      // that it watches
 	incidents map[key][]sighted
+	changes   map[key][]seenChange // in order, also of before the period
 }
 
 func (a *asked) has(of key) bool { return slices.Contains(a.targets, of) }
 
-// at is the location whose sightings, from metrics, have the same starts as what the exporter
-// tells of a target, where Prometheus reaches it by another name; not ok: none, or several.
-func (a *asked) at(of key, list []sighted) (location string, ok bool) {
-	if a.known {
-		return a.Location, true
+// is says which exporters of the metrics it is, all of one location: those that are scraped at its
+// host, or, where Prometheus reaches it by another name, those of which metrics tell an incident
+// or a change of the same time. Empty: none, or they are of several locations.
+func (a *asked) is(of key, incidents []sighted, changes []seenChange) []exporter {
+	if len(a.scraped) > 0 {
+		return a.scraped
 	}
-	matches := map[string]bool{}
-	for _, s := range list {
-		if slices.ContainsFunc(a.incidents[of], func(own sighted) bool { return own.Start.Sub(s.Start).Abs() <= time.Millisecond }) {
-			matches[s.location] = true
+	var found []exporter
+	for _, s := range incidents {
+		if slices.ContainsFunc(a.incidents[of], s.same) {
+			found = append(found, s.by)
 		}
 	}
-	for l := range matches {
-		return l, len(matches) == 1
+	for _, s := range changes {
+		if slices.ContainsFunc(a.changes[of], func(own seenChange) bool { return own.at.Sub(s.at).Abs() <= sameTime }) {
+			found = append(found, s.by)
+		}
 	}
-	return "", false
+	return ofOneLocation(found)
+}
+
+// ofOneLocation are exporters, each once, if all are of one location; otherwise none.
+func ofOneLocation(all []exporter) (each []exporter) {
+	for _, e := range all {
+		if e.location != all[0].location {
+			return nil
+		}
+		if !slices.Contains(each, e) {
+			each = append(each, e)
+		}
+	}
+	return each
+}
+
+// told is what an exporter that answered is in the metrics.
+type told struct {
+	from      *asked
+	exporters []exporter // never empty, and of one location
+}
+
+func (t told) location() string { return t.exporters[0].location }
+
+// told are the exporters that told something of a target. What others in the metrics know is
+// from metrics: also where they are at the same location.
+func (m *maker) told(of key, incidents []sighted, changes []seenChange) (list []told) {
+	for i := range m.asked {
+		a := &m.asked[i]
+		if a.Error != "" || !a.has(of) {
+			continue
+		}
+		if exporters := a.is(of, incidents, changes); len(exporters) > 0 {
+			list = append(list, told{a, exporters})
+			continue
+		}
+		if len(a.incidents[of])+len(a.changes[of]) > 0 {
+			m.miss(Missing{Kind: MissingIncidents, Target: of.target, Environment: of.environment, Text: fmt.Sprintf("It is not known of which location %s is, "+
+				"since Prometheus scrapes no exporter there: what it knows of %s is from metrics. Give the URL with the host and port of the label instance.", a.URL, of.target)})
+		}
+	}
+	return list
+}
+
+// untold are the exporters that watched a target in the period and are none of those that told:
+// what they know is from metrics. Of one of which only recorded votes are known there is the location.
+func (m *maker) untold(of key, t *Target, answers []told) (list []exporter) {
+	at := map[string]bool{} // locations with an exporter
+	for _, e := range m.watching[of] {
+		there := !slices.ContainsFunc(m.lives, func(l life) bool { return l.of == e }) ||
+			slices.ContainsFunc(m.lives, func(l life) bool {
+				return l.of == e && !l.last().Before(m.Period.Since) && l.first().Before(m.Period.Until)
+			})
+		at[e.location] = at[e.location] || there
+		if there && !slices.ContainsFunc(answers, func(x told) bool { return slices.Contains(x.exporters, e) }) {
+			list = append(list, e)
+		}
+	}
+	for _, x := range answers {
+		at[x.location()] = true
+	}
+	for _, l := range t.Locations {
+		if _, known := l.Availability.Share(); known && !at[l.Location] {
+			list = append(list, exporter{location: l.Location})
+		}
+	}
+	return list
 }
 
 // answer is what is read of /api/v1/targets and /api/v1/incidents, see docs/api.md.
@@ -55,6 +125,10 @@ type answer struct {
 	Targets []struct {
 		Target      string `json:"target"`
 		Environment string `json:"environment"`
+		Changes     []struct {
+			At     time.Time `json:"at"`
+			Fields []Field   `json:"fields"`
+		} `json:"directory_changes"` // newest first
 	} `json:"targets"`
 	Incidents []struct {
 		Target      string    `json:"target"`
@@ -78,7 +152,7 @@ type answer struct {
 	} `json:"incidents"`
 }
 
-// askExporters asks all of them for their incidents. What goes wrong is in the report.
+// askExporters asks all of them for what they know. What goes wrong is in the report.
 func (m *maker) askExporters(ctx context.Context) {
 	m.asked = make([]asked, len(m.Exporters))
 	var work errgroup.Group
@@ -86,11 +160,13 @@ func (m *maker) askExporters(ctx context.Context) {
 		work.Go(func() error {
 			m.tell("asking " + redacted(address))
 			a := &m.asked[i]
-			a.URL, a.incidents = redacted(address), map[key][]sighted{}
-			a.Location, a.known = m.locationOf(address)
+			a.URL, a.incidents, a.changes = redacted(address), map[key][]sighted{}, map[key][]seenChange{}
+			if a.scraped = m.scrapedAt(address); len(a.scraped) > 0 {
+				a.Location = a.scraped[0].location
+			}
 			if err := m.ask(ctx, address, a); err != nil {
 				a.Error = err.Error()
-				m.miss(Missing{Kind: MissingIncidents, Text: fmt.Sprintf("%s did not tell its incidents (%s): they are from metrics.", a.URL, a.Error)})
+				m.miss(Missing{Kind: MissingIncidents, Text: fmt.Sprintf("%s did not tell its incidents and changes (%s): they are from metrics.", a.URL, a.Error)})
 			}
 			return nil
 		})
@@ -98,23 +174,20 @@ func (m *maker) askExporters(ctx context.Context) {
 	_ = work.Wait() // no error is returned
 }
 
-// locationOf is the location of the exporters that are scraped at the URL's host; not ok:
-// there are none, or several locations.
-func (m *maker) locationOf(address string) (location string, ok bool) {
+// scrapedAt are the exporters that Prometheus scrapes at the URL's host, by several jobs perhaps;
+// empty: there are none, or they are of several locations.
+func (m *maker) scrapedAt(address string) []exporter {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", false
+		return nil
 	}
-	locations := map[string]bool{}
+	var found []exporter
 	for _, l := range m.lives {
 		if l.of.instance == u.Host || strings.HasPrefix(l.of.instance, u.Hostname()+":") && u.Port() == "" {
-			locations[l.of.location] = true
+			found = append(found, l.of)
 		}
 	}
-	for l := range locations {
-		return l, len(locations) == 1
-	}
-	return "", false
+	return ofOneLocation(found)
 }
 
 func (m *maker) ask(ctx context.Context, address string, a *asked) error {
@@ -130,12 +203,16 @@ func (m *maker) ask(ctx context.Context, address string, a *asked) error {
 		return err
 	}
 	for _, t := range has.Targets {
-		a.targets = append(a.targets, key{t.Environment, t.Target})
+		of := key{t.Environment, t.Target}
+		a.targets = append(a.targets, of)
+		for _, c := range slices.Backward(t.Changes) {
+			a.changes[of] = append(a.changes[of], seenChange{at: c.At, fields: c.Fields})
+		}
 	}
 	for _, i := range had.Incidents {
 		of := key{i.Environment, i.Target}
 		s := sighted{
-			location: a.Location, lastSuccess: i.LastSuccess, seen: m.now,
+			lastSuccess: i.LastSuccess, seen: m.now,
 			Incident: Incident{
 				Condition: i.Condition, Start: i.Start, End: i.End, Module: i.Module, Stage: i.Stage, Reason: i.Reason, Fault: i.Fault,
 				Summary: i.Summary, Failures: i.Failures, From: FromExporters,

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,7 +13,9 @@ import (
 func TestAskExporters(t *testing.T) {
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/api/v1/targets" {
-			_, _ = w.Write([]byte(`{"targets": [{"target": "ca", "environment": "staging"}], "new": 1}`))
+			_, _ = w.Write([]byte(`{"targets": [{"target": "ca", "environment": "staging", "directory_changes": [
+				{"at": "2026-11-10T09:00:00.5Z", "fields": [{"field": "profiles", "to": "short"}, {"field": "terms_of_service", "from": "a", "to": "b"}]},
+				{"at": "2026-11-01T09:00:00Z", "fields": [{"field": "endpoints", "from": "newAuthz"}]}]}], "new": 1}`))
 			return
 		}
 		if q := r.URL.Query(); q.Get("kind") != "target" || q.Get("since") != "2026-11-08T23:00:00Z" || q.Get("until") != "2026-11-15T23:00:00Z" {
@@ -37,7 +40,14 @@ func TestAskExporters(t *testing.T) {
 	if a := m.asked[0]; a.Error != "" || a.Location != "fra" || !a.has(key{"staging", "ca"}) {
 		t.Errorf("the first answered %+v", a)
 	}
-	got := merge(m.asked[0].incidents[key{"staging", "ca"}], nil)
+	of := key{"staging", "ca"}
+	told := m.told(of, nil, nil)
+	changes := m.changes(of, nil, told)
+	if len(changes) != 1 || !changes[0].At.Equal(time.Date(2026, 11, 10, 9, 0, 0, 0, time.UTC)) || !changes[0].Terms() || changes[0].Locations[0] != "fra" ||
+		fmt.Sprint(changes[0].Fields) != "[{profiles  short} {terms_of_service a b}]" {
+		t.Errorf("changes %+v, want that of the period", changes)
+	}
+	got := merge(fromExporters(of, nil, told), nil)
 	if len(got) != 1 || got[0].Uncertainty == nil || *got[0].Uncertainty != time.Minute || got[0].From != FromExporters || got[0].Locations[0] != "fra" {
 		t.Fatalf("incidents %+v", got)
 	}

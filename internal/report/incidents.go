@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ const afterwards = 24 * time.Hour
 type sighted struct {
 	Incident
 	location string
+	by       exporter // in the metrics; of one that told it, the first that it is
 	// lastSuccess is zero where it is not known.
 	lastSuccess time.Time
 	// seen is until when it is known to have gone on, if it has no end.
@@ -30,53 +30,59 @@ func (s *sighted) end() time.Time {
 	return s.End
 }
 
-// incidents puts in those that have a part in the period: of the locations whose exporters
-// answered, theirs; of the others, what metrics tell.
-func (m *maker) incidents(ctx context.Context, of key, t *Target, now *timeline, line []state) error {
-	list, err := m.fromMetrics(ctx, of)
+// same reports whether two are the same one of the same exporter.
+func (s *sighted) same(other sighted) bool { return s.Start.Sub(other.Start).Abs() <= sameTime }
+
+// events puts in incidents that have a part in the period, and changes of the directory: what
+// the exporters told that answered, and of all others what metrics tell.
+func (m *maker) events(ctx context.Context, of key, t *Target, now *timeline, line []state) error {
+	list, err := m.incidentsFromMetrics(ctx, of)
 	if err != nil {
 		return err
 	}
-	t.IncidentsFrom = FromMetrics
-	own, answered := m.fromExporters(of, list)
-	if len(answered) > 0 {
-		list = append(slices.DeleteFunc(list, func(s sighted) bool { return answered[s.location] }), own...)
-		t.IncidentsFrom = FromExporters
-		if slices.ContainsFunc(t.Locations, func(l Location) bool { return !answered[l.Location] }) {
-			t.IncidentsFrom = FromBoth
-		}
+	seen, err := m.changesFromMetrics(ctx, of)
+	if err != nil {
+		return err
 	}
-	t.Incidents = merge(list, now.impaired(line))
+	told := m.told(of, list, seen)
+	t.Changes = m.changes(of, seen, told)
+
+	untold := m.untold(of, t, told)
+	switch {
+	case len(told) == 0:
+		t.IncidentsFrom = FromMetrics
+	case len(untold) == 0:
+		t.IncidentsFrom = FromExporters
+	default:
+		t.IncidentsFrom = FromBoth
+	}
+	m.mu.Lock()
+	m.fromMetrics = append(m.fromMetrics, untold...)
+	for _, x := range told {
+		m.answered = append(m.answered, x.exporters...)
+	}
+	m.mu.Unlock()
+	t.Incidents = merge(fromExporters(of, list, told), now.impaired(line))
 	t.Incidents = slices.DeleteFunc(t.Incidents, func(i Incident) bool {
 		return !i.Start.Before(m.Period.Until) || !i.Start.Add(i.Duration).After(m.Period.Since)
 	})
 	return nil
 }
 
-// fromExporters are those that the exporters told, and the locations of which they are. Where an
-// exporter's location is not known they would be those of one location more.
-func (m *maker) fromExporters(of key, list []sighted) (own []sighted, answered map[string]bool) {
-	answered = map[string]bool{}
-	for i := range m.asked {
-		a := &m.asked[i]
-		if a.Error != "" || !a.has(of) {
-			continue
+// fromExporters puts what exporters told in the place of what metrics tell of the same ones.
+func fromExporters(of key, list []sighted, told []told) []sighted {
+	for _, x := range told {
+		own := slices.Clone(x.from.incidents[of])
+		for i := range own {
+			own[i].location, own[i].by = x.location(), x.exporters[0]
 		}
-		location, ok := a.at(of, list)
-		if !ok {
-			if len(a.incidents[of]) > 0 {
-				m.miss(Missing{Kind: MissingIncidents, Target: of.target, Environment: of.environment, Text: fmt.Sprintf("It is not known of which location %s is, "+
-					"since Prometheus scrapes no exporter there: its incidents of %s are from metrics. Give the URL with the host and port of the label instance.", a.URL, of.target)})
-			}
-			continue
-		}
-		answered[location] = true
-		for _, s := range a.incidents[of] {
-			s.location = location
-			own = append(own, s)
-		}
+		list = slices.DeleteFunc(list, func(s sighted) bool {
+			return slices.Contains(x.exporters, s.by) ||
+				s.location == x.location() && slices.ContainsFunc(own, s.same) // scraped by another name
+		})
+		list = append(list, own...)
 	}
-	return own, answered
+	return list
 }
 
 // impaired are the times in which the majority says that the target is down or degraded.
@@ -88,8 +94,8 @@ func (t *timeline) impaired(line []state) []Span {
 	return spans
 }
 
-// fromMetrics are the incidents that have been the latest one of an exporter at a time.
-func (m *maker) fromMetrics(ctx context.Context, of key) ([]sighted, error) {
+// incidentsFromMetrics are those that have been the latest one of an exporter at a time.
+func (m *maker) incidentsFromMetrics(ctx context.Context, of key) ([]sighted, error) {
 	type id struct {
 		of    exporter
 		start model.SampleValue
@@ -113,7 +119,7 @@ func (m *maker) fromMetrics(ctx context.Context, of key) ([]sighted, error) {
 	err := read("acme_incident_start_timestamp_seconds"+sel, func(e exporter, _ model.Metric, pair model.SamplePair) {
 		k := id{e, pair.Value}
 		if found[k] == nil {
-			found[k] = &sighted{location: e.location, Incident: Incident{Start: seconds(float64(pair.Value)), From: FromMetrics}}
+			found[k] = &sighted{location: e.location, by: e, Incident: Incident{Start: seconds(float64(pair.Value)), From: FromMetrics}}
 			if current[e] == nil {
 				current[e] = map[model.Time]*sighted{}
 			}

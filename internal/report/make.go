@@ -60,11 +60,16 @@ type maker struct {
 	before Period
 	lives  []life
 	places map[key][]string // whose exporters have series of their own of a target
-	asked  []asked          // what the exporters answered
+	// watching are the exporters with series of their own of a target.
+	watching map[key][]exporter
+	asked    []asked // what the exporters answered
 
-	mu      sync.Mutex // guards sources, missing and progress
+	mu      sync.Mutex // guards the fields below, and progress
 	sources struct{ rules, native, classic bool }
 	missing []Missing
+	// fromMetrics are exporters whose incidents of a target are from metrics, and answered those
+	// that told their own.
+	fromMetrics, answered []exporter
 }
 
 // Make makes the report. It fails if the server does not answer; what it does not
@@ -136,9 +141,12 @@ func (m *maker) targets(ctx context.Context) ([]key, error) {
 		return nil, err
 	}
 	var keys []key
-	m.places = map[key][]string{}
+	m.places, m.watching = map[key][]string{}, map[key][]exporter{}
 	for _, labels := range sets {
 		k := key{string(labels["environment"]), string(labels["target"])}
+		if e := exporterOf(model.Metric(labels)); labels[model.MetricNameLabel] != ruleReporting && !slices.Contains(m.watching[k], e) {
+			m.watching[k] = append(m.watching[k], e)
+		}
 		if location := string(labels["location"]); labels[model.MetricNameLabel] != ruleReporting && !slices.Contains(m.places[k], location) {
 			m.places[k] = append(m.places[k], location)
 		}
@@ -187,10 +195,10 @@ func (m *maker) target(ctx context.Context, of key) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.incidents(ctx, of, t, now, line); err != nil {
+	if err := m.events(ctx, of, t, now, line); err != nil {
 		return nil, err
 	}
-	if err := m.besides(ctx, of, t); err != nil {
+	if err := m.budgets(ctx, of, t); err != nil {
 		return nil, err
 	}
 	if err := m.latency(ctx, of, t, now, line, c); err != nil {
@@ -270,7 +278,7 @@ func (m *maker) finish(r *Report, keys []key) {
 		m.miss(Missing{Kind: MissingPart, Text: "Prometheus warns: " + w})
 	}
 	r.Sources = m.sourced(r)
-	order := []MissingKind{MissingPart, MissingAll, MissingPeriod, MissingTime, MissingLocation, MissingQuantiles, MissingBefore, MissingIncidents}
+	order := []MissingKind{MissingPart, MissingAll, MissingPeriod, MissingTime, MissingLocation, MissingQuantiles, MissingBefore, MissingIncidents, MissingChanges}
 	slices.SortStableFunc(m.missing, func(a, b Missing) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)),
 			cmp.Compare(a.Target, b.Target), cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Location, b.Location))
@@ -307,11 +315,35 @@ func (m *maker) sourced(r *Report) Sources {
 	if len(r.Targets) > 0 && s.Incidents != FromExporters {
 		text := "Incidents are from metrics"
 		if s.Incidents == FromBoth {
-			text = "Incidents of some locations are from metrics"
+			text = "Incidents at " + m.whose() + " are from metrics"
 		}
 		m.missing = append(m.missing, Missing{Kind: MissingIncidents, Text: text + ": one that is shorter than two scrapes can be missing."})
 	}
 	return s
+}
+
+// whose names the exporters whose incidents are from metrics: by their location, and where
+// another one of it answered by their instance too.
+func (m *maker) whose() string {
+	told := map[string]bool{}
+	for _, e := range m.answered {
+		told[e.location] = true
+	}
+	var names []string
+	for _, e := range m.fromMetrics {
+		name := named(e.location)
+		if told[e.location] && e.instance != "" {
+			name += " (" + clean(e.instance) + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	const most = 10
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // total is how long the spans are together.

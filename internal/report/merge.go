@@ -202,8 +202,8 @@ func one(list []sighted) Incident {
 			official := *s.Official
 			i.Official = &official
 		}
-		if s.From == FromExporters {
-			i.From = FromExporters
+		if s.From != i.From {
+			i.From = FromBoth
 		}
 	}
 	until := later(i.End, seen)

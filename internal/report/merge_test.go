@@ -81,7 +81,7 @@ func TestUntilSeen(t *testing.T) {
 			m := &maker{now: at(40, 0, 0), Options: Options{Period: Period{Since: monday, Until: at(7, 0, 0)}}, client: fakePrometheus(t, map[string][]fakeSeries{
 				"acme_incident_start_timestamp_seconds": {incident("fra", c.last)},
 			})}
-			list, err := m.fromMetrics(context.Background(), key{"production", "ca"})
+			list, err := m.incidentsFromMetrics(context.Background(), key{"production", "ca"})
 			if err != nil {
 				t.Fatal(err)
 			}

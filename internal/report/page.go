@@ -101,8 +101,11 @@ type locationView struct {
 
 type changeView struct {
 	At, Locations string
-	Fields        []Field
+	Fields        []fieldView
+	NotTold       string // where there are no fields
 }
+
+type fieldView struct{ Name, What string }
 
 type budgetView struct{ Limit, Location, Left, Lowest, Limited string }
 
@@ -191,9 +194,9 @@ func (m *pageMaker) target(number int, t *Target) (*targetView, error) {
 		})
 	}
 	for _, c := range t.Changes {
-		change := changeView{At: m.moment(c.At), Locations: namesSaid(c.Locations)}
+		change := changeView{At: m.moment(c.At), Locations: namesSaid(c.Locations), NotTold: c.notTold()}
 		for _, f := range c.Fields {
-			change.Fields = append(change.Fields, Field{Field: clean(f.Field), From: clean(f.From), To: clean(f.To)})
+			change.Fields = append(change.Fields, fieldView{f.name(), f.what()})
 		}
 		v.Changes = append(v.Changes, change)
 	}

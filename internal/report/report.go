@@ -72,7 +72,7 @@ func (p Period) Name() string {
 type Sources struct {
 	// Prometheus is the URL that was asked, without user and password.
 	Prometheus string `json:"prometheus"`
-	// Exporters are those that were asked for incidents, in the order given; empty: none.
+	// Exporters are those that were asked for incidents and changes, in the order given; empty: none.
 	Exporters []Exporter `json:"exporters,omitempty"`
 	// Incidents says where the incidents are from. A target's own can differ: see
 	// [Target.IncidentsFrom].
@@ -96,11 +96,12 @@ const (
 	// FromMetrics: from what Prometheus scraped. An incident that is shorter than two
 	// scrapes can be missed, and so can all but the last of several between two scrapes.
 	FromMetrics IncidentSource = "metrics"
-	// FromBoth: some exporters answered; what they do not have is from metrics.
+	// FromBoth: from those exporters that were asked and answered, and of all others from
+	// metrics, also where one of their location was asked.
 	FromBoth IncidentSource = "exporters and metrics"
 )
 
-// Exporter is an exporter that was asked for its incidents.
+// Exporter is an exporter that was asked for its incidents and changes.
 type Exporter struct {
 	URL string `json:"url"` // without user and password
 	// Location is the one that Prometheus gives to what it scrapes at the URL's host; empty: it
@@ -122,6 +123,7 @@ const (
 	MissingLocation  MissingKind = "location"  // this location did not see the target in these spans
 	MissingBefore    MissingKind = "before"    // there is nothing of the period before to compare with
 	MissingIncidents MissingKind = "incidents" // an exporter did not answer, or incidents are from metrics
+	MissingChanges   MissingKind = "changes"   // an exporter has forgotten changes of the directory
 	MissingQuantiles MissingKind = "quantiles" // there are runs, but no histograms
 	MissingPart      MissingKind = "part"      // the server warned that its answers may be incomplete
 )

@@ -119,7 +119,7 @@ func sampleStaging() Target {
 				{Field: "terms_of_service", From: "https://ca.example/terms-v1.pdf", To: "https://ca.example/terms-v2.pdf"},
 				{Field: "profiles", To: "shortlived"},
 			}},
-			{At: at(5, 8, 0), Locations: []string{"sjc"}},
+			{At: at(5, 8, 0), Locations: []string{"sjc"}, Count: 3},
 		},
 		Budget: []Budget{
 			{Limit: "new_orders", Location: "fra", Remaining: 212, Lowest: 180, Capacity: 300},
@@ -166,7 +166,7 @@ func sampleHostile() Target {
 			Fault: hostile, Summary: hostile, From: FromMetrics, Official: &Official{Name: hostile, URL: "javascript:alert(1)//" + hostile, Start: at(0, 3, 0), Lead: 30 * time.Minute},
 		}},
 		IncidentsFrom: FromMetrics,
-		Changes:       []Change{{At: at(0, 1, 0), Locations: []string{hostile}, Fields: []Field{{Field: hostile, From: hostile, To: hostile}}}},
+		Changes:       []Change{{At: at(0, 1, 0), Locations: []string{hostile}, Fields: []Field{{Field: hostile, From: hostile, To: "new " + hostile}}}},
 		Budget:        []Budget{{Limit: hostile, Location: hostile, Remaining: 1, Lowest: 1}},
 	}
 	for h := range 7 * 24 {

@@ -203,7 +203,7 @@ type Incident struct {
 	Failures int64 `json:"failures,omitempty"`
 	// Official is what the CA published of it; nil: nothing is known.
 	Official *Official      `json:"official,omitempty"`
-	From     IncidentSource `json:"from"` // exporters or metrics
+	From     IncidentSource `json:"from"`
 }
 
 // Official is what a CA published of an incident on its status page.
@@ -220,9 +220,12 @@ type Change struct {
 	// At is when a location saw it first.
 	At        time.Time `json:"at"`
 	Locations []string  `json:"locations"` // sorted; those that saw it
-	// Fields are what changed: terms_of_service, endpoints, profiles … Empty: the metrics do
-	// not tell, the run at the exporter does.
+	// Fields are what changed: terms_of_service, endpoints, profiles … Empty: no exporter that was
+	// asked has told, and metrics do not.
 	Fields []Field `json:"fields,omitempty"`
+	// Count is how many changes this stands for, where metrics tell the time of the last of
+	// several alone; 0: one.
+	Count int64 `json:"count,omitempty"`
 }
 
 // Terms reports whether the terms of service are known to have changed.
@@ -236,7 +239,7 @@ func (c Change) Terms() bool {
 }
 
 // Field is what became of a field of a directory. Of a list, From has what is gone and
-// To what is new.
+// To what is new. Both are without what can be a secret, so that they can be the same.
 type Field struct {
 	Field string `json:"field"`
 	From  string `json:"from,omitempty"` // empty: it is new

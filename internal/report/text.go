@@ -214,21 +214,14 @@ func (t textMaker) changes(x *Target) {
 	if len(x.Changes) == 0 {
 		return
 	}
-	t.heading(3, "Changes of the directory")
+	t.heading(3, "Changes of the directory and the terms of service")
 	var items []string
 	for _, c := range x.Changes {
-		what := "in what, the metrics do not tell"
+		what := c.notTold()
 		if len(c.Fields) > 0 {
 			var fields []string
 			for _, f := range c.Fields {
-				switch {
-				case f.From == "":
-					fields = append(fields, f.Field+": "+f.To+" added")
-				case f.To == "":
-					fields = append(fields, f.Field+": "+f.From+" removed")
-				default:
-					fields = append(fields, f.Field+": "+f.From+" → "+f.To)
-				}
+				fields = append(fields, f.name()+": "+f.what())
 			}
 			what = strings.Join(fields, "; ")
 		}

@@ -85,6 +85,42 @@ func (i *Incident) until(made time.Time) (at time.Time, over bool) {
 	return at, false
 }
 
+// fieldNames are those of a directory's fields that are not words.
+var fieldNames = map[string]string{
+	"terms_of_service": "terms of service", "caa_identities": "CAA identities", "external_account_required": "external account required",
+}
+
+// name is the field's in words.
+func (f Field) name() string {
+	if name, ok := fieldNames[f.Field]; ok {
+		return name
+	}
+	return clean(f.Field)
+}
+
+// what became of the field.
+func (f Field) what() string {
+	from, to := clean(f.From), clean(f.To)
+	switch {
+	case from == to:
+		return to + ", in a part that is not shown"
+	case from == "":
+		return to + " added"
+	case to == "":
+		return from + " removed"
+	}
+	return from + " → " + to
+}
+
+// notTold says what is known of a change of which no exporter has told the fields.
+func (c Change) notTold() string {
+	const text = "in what, only the exporters tell (--exporter.url)"
+	if c.Count > 1 {
+		return plural(c.Count, "change") + " up to then; " + text
+	}
+	return text
+}
+
 // plural is "1 thing" or "n things".
 func plural(n int64, thing string) string {
 	if n == 1 {

@@ -302,8 +302,16 @@ func compareRules(t *testing.T, r, without *report.Report) {
 	equal(t, "incidents", len(x.Incidents), 2)
 	first := x.Incidents[0]
 	equal(t, "start", first.Start, outage.start.Add(-time.Minute))
-	if first.Uncertainty == nil || *first.Uncertainty != time.Minute || first.From != report.FromExporters || first.Summary != "The CA failed." || len(first.Locations) != 5 {
+	if first.Uncertainty == nil || *first.Uncertainty != time.Minute || first.From != report.FromBoth || first.Summary != "The CA failed." || len(first.Locations) != 5 {
 		t.Errorf("the first incident is %+v", first)
+	}
+	if c := x.Changes; len(c) != 1 || !c[0].Terms() || c[0].Fields[0] != (report.Field{Field: "terms_of_service", From: "https://ca.example/1", To: hostile}) || fmt.Sprint(c[0].Locations) != "[fra iad sjc]" {
+		t.Errorf("changes %+v, want one of the terms of service, which three locations saw", c)
+	}
+	if !slices.ContainsFunc(r.Missing, func(m report.Missing) bool {
+		return m.Text == "Incidents at iad, sin, sjc, syd are from metrics: one that is shorter than two scrapes can be missing."
+	}) {
+		t.Errorf("missing %+v does not say whose incidents are from metrics", r.Missing)
 	}
 	if len(r.Sources.Exporters) != 3 || r.Sources.Exporters[0].Error != "" || r.Sources.Exporters[1].Error == "" {
 		t.Errorf("exporters %+v, want one that answered and one that did not", r.Sources.Exporters)
@@ -314,7 +322,7 @@ func compareRules(t *testing.T, r, without *report.Report) {
 		t.Errorf("missing %+v does not say that nobody knows where %s is", r.Missing, unknown.URL)
 	}
 	if !slices.ContainsFunc(r.Missing, func(m report.Missing) bool {
-		return m.Kind == report.MissingIncidents && m.Text == "http://127.0.0.1:1 did not tell its incidents ("+r.Sources.Exporters[1].Error+"): they are from metrics."
+		return m.Kind == report.MissingIncidents && m.Text == "http://127.0.0.1:1 did not tell its incidents and changes ("+r.Sources.Exporters[1].Error+"): they are from metrics."
 	}) {
 		t.Errorf("missing %+v does not say which exporter did not answer", r.Missing)
 	}

@@ -86,8 +86,8 @@ func TestReport(t *testing.T) {
 				t.Fatal(err)
 			}
 			p = startPrometheus(t, dir, false)
-			exporter := serveIncidents(t)
-			// It is scraped as fra:18555; its own address is one of which nobody knows whose it is.
+			exporter, stranger := serveIncidents(t, change.Add(offset("fra"))), serveIncidents(t, change)
+			// It is scraped as fra:18555; of the other one nobody knows whose it is.
 			via := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				if address == "fra:18555" {
 					address = strings.TrimPrefix(exporter, "http://")
@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 				return new(net.Dialer).DialContext(ctx, network, address)
 			}}
 			t.Cleanup(via.CloseIdleConnections)
-			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", exporter}, ExporterVia: via}), r)
+			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", stranger}, ExporterVia: via}), r)
 		})
 	}
 }
@@ -178,14 +178,17 @@ func record(t *testing.T, p *prometheus) {
 }
 
 // serveIncidents is the API of the exporter at fra. It has seen the outage a minute before
-// what was scraped.
-func serveIncidents(t *testing.T) string {
+// what was scraped, and knows in what the directory has changed, and when.
+func serveIncidents(t *testing.T, changed time.Time) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		of := map[string]any{"target": target, "environment": "staging"}
 		switch r.URL.Path {
 		case "/api/v1/targets":
-			_ = json.NewEncoder(w).Encode(map[string]any{"targets": []any{of}})
+			of["directory_changes"] = []any{map[string]any{
+				"at": changed, "fields": []any{map[string]any{"field": "terms_of_service", "from": "https://ca.example/1", "to": hostile}},
+			}}
+			_ = json.NewEncoder(w).Encode(map[string]any{"targets": []any{of, map[string]any{"target": hostile, "environment": hostile}}})
 		case "/api/v1/incidents":
 			_ = json.NewEncoder(w).Encode(map[string]any{"incidents": []any{map[string]any{
 				"target": target, "environment": "staging", "module": "issue_dns", "condition": "down",
