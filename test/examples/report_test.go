@@ -3,6 +3,7 @@ package examples_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ func TestReportTimer(t *testing.T) {
 		t.Fatal("no ExecStart")
 	}
 	reportTakes(t, strings.Fields(found[1]))
-	for _, line := range []string{"DynamicUser=yes", "StateDirectory=acme_exporter-report", "Restart=on-failure", "RestartPreventExitStatus=2 3", "RestartSec=30min", "StartLimitBurst=12"} {
+	for _, line := range []string{"DynamicUser=yes", "StateDirectory=acme_exporter-report", "Restart=on-failure", "RestartPreventExitStatus=" + strings.Join(finalCodes(t), " "), "RestartSec=30min", "StartLimitBurst=12"} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("no %s", line)
 		}
@@ -75,6 +76,7 @@ func TestReportCronJob(t *testing.T) {
 		t.Fatalf("%d containers", len(pod.Containers))
 	}
 	container := pod.Containers[0]
+	startedAgain(t, job.Spec.JobTemplate.Spec, container.Name)
 	reportTakes(t, container.Args)
 	mounted := map[string]string{}
 	for _, m := range container.VolumeMounts {
@@ -97,6 +99,55 @@ func TestReportCronJob(t *testing.T) {
 	if s := container.SecurityContext; s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || pod.SecurityContext == nil || pod.SecurityContext.RunAsNonRoot == nil || !*pod.SecurityContext.RunAsNonRoot {
 		t.Error("the container may write, or be root")
 	}
+}
+
+// startedAgain holds that Kubernetes starts a job again exactly after those exit codes after which
+// that makes sense.
+func startedAgain(t *testing.T, job batchv1.JobSpec, container string) {
+	t.Helper()
+	// The API takes a podFailurePolicy with no other one: with OnFailure the kubelet would start the
+	// container again, whatever its exit code is.
+	if job.Template.Spec.RestartPolicy != corev1.RestartPolicyNever || job.PodFailurePolicy == nil || job.BackoffLimit == nil || *job.BackoffLimit < 1 {
+		t.Fatalf("restartPolicy %s, podFailurePolicy %v, backoffLimit %v", job.Template.Spec.RestartPolicy, job.PodFailurePolicy, job.BackoffLimit)
+	}
+	var final []string
+	for i, rule := range job.PodFailurePolicy.Rules {
+		on := rule.OnExitCodes
+		switch {
+		case rule.Action != batchv1.PodFailurePolicyActionFailJob:
+			if rule.Action != batchv1.PodFailurePolicyActionIgnore || len(rule.OnPodConditions) != 1 || rule.OnPodConditions[0].Type != corev1.DisruptionTarget || rule.OnPodConditions[0].Status != corev1.ConditionTrue {
+				t.Errorf("rule %+v", rule)
+			}
+		case i > 0 || on == nil || on.Operator != batchv1.PodFailurePolicyOnExitCodesOpIn || on.ContainerName == nil || *on.ContainerName != container:
+			t.Errorf("rule %d %+v, want it first and of the container %s", i, rule, container)
+		default:
+			for _, code := range on.Values {
+				final = append(final, fmt.Sprint(code))
+			}
+		}
+	}
+	if want := finalCodes(t); !slices.Equal(final, want) {
+		t.Errorf("the job fails at once after the exit codes %q, want %q", final, want)
+	}
+}
+
+// finalCodes are the exit codes of a failure after which, as the documentation has it, the report is
+// not to be tried again.
+func finalCodes(t *testing.T) (codes []string) {
+	t.Helper()
+	text, err := os.ReadFile(root + "/docs/report.md")
+	must(t, err)
+	again := map[string]string{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| (yes|no) \| `).FindAllStringSubmatch(string(text), -1) {
+		again[row[1]] = row[2]
+		if row[1] != "0" && row[2] == "no" {
+			codes = append(codes, row[1])
+		}
+	}
+	if len(again) != 4 || again["0"] != "no" || again["1"] != "yes" {
+		t.Fatalf("docs/report.md has the exit codes %v", again)
+	}
+	return codes
 }
 
 // reportTakes has the program read the arguments, with a file of ours and a Prometheus
