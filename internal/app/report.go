@@ -123,7 +123,14 @@ func makeReport(ctx context.Context, common Common, o ReportOptions) (*report.Re
 	if options.ExporterVia, err = via("--exporter.config", o.ExporterConfig); err != nil {
 		return nil, err
 	}
-	return report.Make(ctx, options)
+	made, err := report.Make(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range made.Warnings() {
+		fmt.Fprintln(common.Stderr, warning)
+	}
+	return made, nil
 }
 
 // via makes the transport that a file describes; nil without one.

@@ -143,19 +143,31 @@ func (c *client) piece(ctx context.Context, query string, first, last time.Time,
 	return matrix, err
 }
 
-// series returns the label sets of the series that match.
+// series returns the label sets of the series that match, perhaps several times. It asks for a day
+// at once: where Mimir limits the range of such a question it answers for the end of it alone,
+// without a word.
 func (c *client) series(ctx context.Context, since, until time.Time, match ...string) ([]model.LabelSet, error) {
-	var sets []model.LabelSet
-	err := c.try(ctx, func(ctx context.Context) (err error) {
-		var warnings v1.Warnings
-		sets, warnings, _, err = c.api.Series(ctx, match, since, until)
-		c.warn(warnings)
-		return err
-	})
-	if err != nil {
-		return nil, queryError(strings.Join(match, ", "), err)
+	var all []model.LabelSet
+	for longest := 24 * time.Hour; since.Before(until); {
+		n := min(longest, until.Sub(since))
+		err := c.try(ctx, func(ctx context.Context) error {
+			sets, warnings, _, err := c.api.Series(ctx, match, since, since.Add(n))
+			c.warn(warnings)
+			if err == nil {
+				all = append(all, sets...)
+			}
+			return err
+		})
+		if tooMuch(err) && n > leastSpan {
+			longest = n / 2
+			continue
+		}
+		if err != nil {
+			return nil, queryError(strings.Join(match, ", "), err)
+		}
+		since = since.Add(n)
 	}
-	return sets, nil
+	return all, nil
 }
 
 // try calls ask until it succeeds, or its error is not one that passes.
@@ -188,30 +200,36 @@ func once(ctx context.Context, ask func(context.Context) error) error {
 	return ask(ctx)
 }
 
-// passes reports whether it makes sense to ask again after err.
+// passes reports whether it makes sense to ask the same again after err.
 func passes(err error) bool {
 	refused, ok := errors.AsType[*v1.Error](err)
-	return !ok || refused.Type == v1.ErrServer
+	return !ok || busy(refused) || refused.Type == v1.ErrServer && !tooMuch(err)
 }
 
-// tooMuch reports whether the server has refused a query because of its size.
+// busy reports whether the server has too many questions just now (HTTP status 429).
+func busy(refused *v1.Error) bool {
+	return refused.Type == v1.ErrClient && refused.Msg == "client error: 429"
+}
+
+// tooMuch reports whether the server has refused a query because of its size. Servers agree on no
+// status for that: Prometheus and Thanos say 422, and 503 where it took too long; Mimir 422, 400 or 413;
+// what stands before them 504. Nor do they on words, but that a limit is called one.
 func tooMuch(err error) bool {
 	refused, ok := errors.AsType[*v1.Error](err)
-	if !ok {
+	if !ok || busy(refused) {
 		return false
 	}
+	var words []string
 	switch refused.Type {
 	case v1.ErrTimeout:
 		return true
 	case v1.ErrExec, v1.ErrBadData, v1.ErrClient:
-		text := strings.ToLower(refused.Msg + refused.Detail)
-		for _, word := range []string{"too many samples", "maximum resolution", "max-points", "limit", "timed out", "timeout"} {
-			if strings.Contains(text, word) {
-				return true
-			}
-		}
+		words = []string{"too many samples", "maximum resolution", "max-points", "limit", "timed out", "timeout", "client error: 413"}
+	case v1.ErrServer:
+		words = []string{`"errortype":"timeout"`, "query timed out", "server error: 504"}
 	}
-	return false
+	text := strings.ToLower(refused.Msg + " " + refused.Detail)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 // queryError says which query failed, and what to do.
@@ -221,20 +239,42 @@ func queryError(query string, err error) error {
 		query = query[:most] + "…"
 	}
 	if refused, ok := errors.AsType[*v1.Error](err); ok {
-		detail := refused.Msg
-		if refused.Type == v1.ErrClient && (strings.Contains(detail, "401") || strings.Contains(detail, "403")) {
-			detail += ": give credentials with --prometheus.config"
-		}
-		if tooMuch(err) {
-			detail += ": raise the server's limits, or ask for fewer --targets or a shorter time"
-		}
-		return fmt.Errorf("query %q: %s", query, detail)
+		return fmt.Errorf("query %q: %s", query, refusal(refused))
 	}
 	// The error of net/http names the URL, with its user.
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("query %q: %s: %w: is --prometheus.url right?", query, redacted(outer.URL), outer.Err)
 	}
 	return fmt.Errorf("query %q: %w", query, err)
+}
+
+// refusal is in one line what the server said, and what to do.
+func refusal(refused *v1.Error) string {
+	said := shortened(refused.Msg)
+	if detail := shortened(refused.Detail); detail != "" {
+		said += " (" + detail + ")"
+	}
+	switch {
+	case busy(refused):
+		return said + ": the server is busy: try again later, or raise its limits"
+	case tooMuch(refused):
+		return said + ": raise the server's limits, or ask for fewer --targets or a shorter time"
+	case refused.Type == v1.ErrBadResponse || refused.Type == v1.ErrClient && strings.HasSuffix(refused.Msg, " 404"):
+		return said + ": is --prometheus.url right? It goes up to where /api/v1 comes, such as https://mimir.example/prometheus"
+	case refused.Type == v1.ErrClient && (strings.HasSuffix(refused.Msg, " 401") || strings.HasSuffix(refused.Msg, " 403")):
+		return said + ": give credentials, or Mimir's header X-Scope-OrgID, with --prometheus.config"
+	}
+	return said
+}
+
+// shortened is the beginning of what the server said, in one line and fit to be shown.
+func shortened(said string) string {
+	const most = 200
+	said = clean(strings.Join(strings.Fields(said), " "))
+	if len(said) > most {
+		said = strings.ToValidUTF8(said[:most], "") + "…"
+	}
+	return said
 }
 
 // matcher is one of PromQL's: label="value".

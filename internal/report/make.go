@@ -275,7 +275,7 @@ func (m *maker) finish(r *Report, keys []key) {
 		m.miss(Missing{Kind: MissingPeriod, Spans: []Span{{r.Created, r.Period.Until}}, Text: "The period was not over when this report was made."})
 	}
 	for _, w := range m.client.warnings {
-		m.miss(Missing{Kind: MissingPart, Text: "Prometheus warns: " + w})
+		m.miss(Missing{Kind: MissingPart, Text: "The server warns, so that data may be missing: " + w})
 	}
 	r.Sources = m.sourced(r)
 	order := []MissingKind{MissingPart, MissingAll, MissingPeriod, MissingTime, MissingLocation, MissingQuantiles, MissingBefore, MissingIncidents, MissingChanges}

@@ -159,6 +159,18 @@ type Note struct {
 // Unfinished reports whether the period was not over when the report was made.
 func (r *Report) Unfinished() bool { return r.Created.Before(r.Period.Until) }
 
+// Warnings are what the server warned of while it was asked, each in one line and without
+// controls.
+func (r *Report) Warnings() []string {
+	var all []string
+	for _, m := range r.Missing {
+		if m.Kind == MissingPart {
+			all = append(all, clean(m.Text))
+		}
+	}
+	return all
+}
+
 // WhyNothing says in one line, without controls, why nothing is known of any target;
 // empty: something is known.
 func (r *Report) WhyNothing() string {
