@@ -52,7 +52,7 @@ func (s *stack) judge(t *testing.T, sc scenario, fault time.Time, lateness func(
 // and fault.
 func met(description string) (things []string) {
 	_, list, _ := strings.Cut(strings.TrimSuffix(description, "."), "What they met: ")
-	for _, thing := range strings.SplitSeq(list, "; ") {
+	for thing := range strings.SplitSeq(list, "; ") {
 		if _, what, ok := strings.Cut(thing, " × "); ok {
 			things = append(things, what)
 		}
