@@ -36,8 +36,10 @@ func TestLive(t *testing.T) {
 	if deadline, ok := t.Deadline(); ok && time.Until(deadline) < *watch+15*time.Minute {
 		t.Fatalf("it needs %v: type make test-live, or give -timeout", *watch+15*time.Minute)
 	}
+	start := time.Now()
 	s := newStack(t)
 	s.remember()
+	t.Logf("a week is remembered after %v", time.Since(start).Round(time.Second))
 	lateness := s.measureLateness()
 	for _, sc := range scenarios {
 		if sc.early {
