@@ -21,6 +21,8 @@ const (
 	// maxPoints is how many points of a series are asked for at once. Prometheus
 	// refuses more than 11,000.
 	maxPoints = 10_000
+	// leastPoints are asked for at once even if that is more than a day.
+	leastPoints = 336
 	// leastSpan is the shortest range into which a range that is too much for the
 	// server is cut.
 	leastSpan = time.Hour
@@ -105,8 +107,7 @@ func (c *client) instant(ctx context.Context, query string, at time.Time) (model
 // piece of the answer, in the order of time. A range that is too much for the server
 // is cut.
 func (c *client) each(ctx context.Context, query string, since, until time.Time, step time.Duration, do func(model.Matrix)) error {
-	longest := max(24*time.Hour/step, 1) * step
-	longest = min(longest, maxPoints*step)
+	longest := min(max(24*time.Hour/step, leastPoints), maxPoints) * step
 	for since.Before(until) {
 		n := longest
 		if rest := until.Sub(since); rest < n {

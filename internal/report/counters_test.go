@@ -60,14 +60,25 @@ func serveScraped(t *testing.T, counter string, list []scraped) *client {
 				continue
 			}
 			kind = "matrix"
+			at := func(t time.Time) (float64, bool) {
+				s := sample(location, t)
+				switch {
+				case s == nil:
+					return 0, false
+				case strings.Contains(r.FormValue("query"), "process_start_time_seconds"):
+					return float64(monday.Add(s.born).Unix()), true
+				}
+				return 1, true
+			}
+			value := overPanes(r.FormValue("query"))
+			step, err := strconv.ParseFloat(r.FormValue("step"), 64)
+			if err != nil {
+				t.Error(err)
+			}
 			var values []string
-			for at, end := time64("start"), time64("end"); !at.After(end); at = at.Add(time.Minute) {
-				if s := sample(location, at); s != nil {
-					value := 1.
-					if strings.Contains(r.FormValue("query"), "process_start_time_seconds") {
-						value = float64(monday.Add(s.born).Unix())
-					}
-					values = append(values, fmt.Sprintf(`[%d,"%f"]`, at.Unix(), value))
+			for when, end := time64("start"), time64("end"); !when.After(end); when = when.Add(time.Duration(step) * time.Second) {
+				if v, ok := value(at, when); ok {
+					values = append(values, fmt.Sprintf(`[%d,"%f"]`, when.Unix(), v))
 				}
 			}
 			if values != nil {

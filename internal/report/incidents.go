@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -98,68 +99,87 @@ func (t *timeline) impaired(line []state) []Span {
 func (m *maker) incidentsFromMetrics(ctx context.Context, of key) ([]sighted, error) {
 	type id struct {
 		of    exporter
-		start model.SampleValue
+		start float64
 	}
 	found := map[id]*sighted{}
-	current := map[exporter]map[model.Time]*sighted{}
+	type current struct {
+		stay
+		of *sighted
+	}
+	latest := map[exporter][]current{}
 	sel := "{" + of.matchers() + "}"
 	until := m.Period.Until.Add(afterwards)
 	if m.now.Before(until) {
 		until = m.now
 	}
-	read := func(query string, do func(e exporter, labels model.Metric, pair model.SamplePair)) error {
-		return m.client.each(ctx, query, m.Period.Since, until, lifeStep, func(matrix model.Matrix) {
-			for _, stream := range matrix {
-				for _, pair := range stream.Values {
-					do(exporterOf(stream.Metric), stream.Metric, pair)
-				}
-			}
-		})
-	}
-	err := read("acme_incident_start_timestamp_seconds"+sel, func(e exporter, _ model.Metric, pair model.SamplePair) {
-		k := id{e, pair.Value}
-		if found[k] == nil {
-			found[k] = &sighted{location: e.location, by: e, Incident: Incident{Start: seconds(float64(pair.Value)), From: FromMetrics}}
-			if current[e] == nil {
-				current[e] = map[model.Time]*sighted{}
+	// read calls do with each stay of each series, what was last comes last.
+	read := func(name string, do func(e exporter, labels model.Metric, s stay)) error {
+		list, err := m.client.stays(ctx, name+sel, m.Period.Since, until, lifeStep)
+		type one struct {
+			labels model.Metric
+			stay
+		}
+		var all []one
+		for _, series := range list {
+			for _, s := range series.stays {
+				all = append(all, one{series.labels, s})
 			}
 		}
-		found[k].seen = pair.Timestamp.Time()
-		current[e][pair.Timestamp] = found[k]
+		slices.SortFunc(all, func(a, b one) int {
+			return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.labels.String(), b.labels.String()))
+		})
+		for _, s := range all {
+			do(exporterOf(s.labels), s.labels, s.stay)
+		}
+		return err
+	}
+	// at calls do with the incidents that were the latest one of an exporter at a time.
+	at := func(e exporter, s stay, do func(*sighted)) {
+		for _, c := range latest[e] {
+			if !c.first.After(s.last) && !s.first.After(c.last) {
+				do(c.of)
+			}
+		}
+	}
+	err := read("acme_incident_start_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
+		k := id{e, s.value}
+		if found[k] == nil {
+			found[k] = &sighted{location: e.location, by: e, Incident: Incident{Start: seconds(s.value), From: FromMetrics}}
+		}
+		found[k].seen = s.last
+		latest[e] = append(latest[e], current{s, found[k]})
 	})
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	err = read("acme_incident_end_timestamp_seconds"+sel, func(e exporter, _ model.Metric, pair model.SamplePair) {
-		// Where no marker says that it is gone, the end of the one before can still be there.
-		if s := current[e][pair.Timestamp]; s != nil && seconds(float64(pair.Value)).After(s.Start) {
-			s.End = seconds(float64(pair.Value))
-		}
+	err = read("acme_incident_end_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
+		at(e, s, func(i *sighted) {
+			// Where no marker says that it is gone, the end of the one before can still be there.
+			if end := seconds(s.value); end.After(i.Start) {
+				i.End = end
+			}
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = read("acme_incident_official_start_timestamp_seconds"+sel, func(e exporter, _ model.Metric, pair model.SamplePair) {
-		if s := current[e][pair.Timestamp]; s != nil {
-			s.Official = &Official{Start: seconds(float64(pair.Value))}
-		}
+	err = read("acme_incident_official_start_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
+		at(e, s, func(i *sighted) { i.Official = &Official{Start: seconds(s.value)} })
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = read("acme_incident_info"+sel, func(e exporter, labels model.Metric, pair model.SamplePair) {
-		s := current[e][pair.Timestamp]
-		if s == nil {
-			return
-		}
-		s.Condition, s.Stage = label(labels, "kind"), label(labels, "stage")
-		s.Reason, s.Fault = label(labels, "reason"), label(labels, "fault")
+	err = read("acme_incident_info", func(e exporter, labels model.Metric, s stay) {
+		at(e, s, func(i *sighted) {
+			i.Condition, i.Stage = label(labels, "kind"), label(labels, "stage")
+			i.Reason, i.Fault = label(labels, "reason"), label(labels, "fault")
+		})
 	})
 	var list []sighted
 	for k, s := range found {
 		// The next one of the same exporter shows that it is over, though nobody saw its end.
 		for other := range found {
-			if s.End.IsZero() && other.of == k.of && other.start > k.start && seconds(float64(other.start)).Sub(s.seen) < lookBack {
+			if s.End.IsZero() && other.of == k.of && other.start > k.start && seconds(other.start).Sub(s.seen) < lookBack {
 				s.End = s.seen
 			}
 		}

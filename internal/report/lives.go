@@ -57,56 +57,61 @@ func (l life) lastBefore(t time.Time) time.Time {
 
 // readLives asks which exporters were there, and when they were restarted, in order.
 func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, error) {
-	type sighting struct {
-		there bool
-		born  time.Time
-	}
-	seen := map[exporter]map[model.Time]*sighting{}
-	read := func(query string, set func(s *sighting, v time.Time)) error {
-		return m.client.each(ctx, query, since, until.Add(lifeStep), lifeStep, func(matrix model.Matrix) {
-			for _, stream := range matrix {
-				of := exporterOf(stream.Metric)
-				if seen[of] == nil {
-					seen[of] = map[model.Time]*sighting{}
-				}
-				for _, pair := range stream.Values {
-					s := seen[of][pair.Timestamp]
-					if s == nil {
-						s = &sighting{}
-						seen[of][pair.Timestamp] = s
-					}
-					set(s, seconds(float64(pair.Value)))
-				}
-			}
-		})
-	}
+	until = until.Add(lifeStep)
 	const by, info = "max by (job, instance, location) ", "last_over_time(acme_exporter_build_info[5m])"
-	if err := read(by+"("+info+")", func(s *sighting, _ time.Time) { s.there = true }); err != nil {
+	there, err := m.readExporters(ctx, by+"("+info+")", since, until)
+	if err != nil {
 		return nil, err
 	}
 	// Other programs have a start too.
 	start := "last_over_time(process_start_time_seconds[5m]) and on (job, instance, location) " + info
-	if err := read(by+"("+start+")", func(s *sighting, v time.Time) { s.born = v }); err != nil {
+	started, err := m.readExporters(ctx, by+"("+start+")", since, until)
+	if err != nil {
 		return nil, err
 	}
 	var lives []life
-	for of, sightings := range seen {
-		var current *life
-		for _, at := range sorted(sightings) {
-			s, when := sightings[at], at.Time()
-			if !s.there {
-				continue
+	for of, seen := range there {
+		lives = append(lives, livesOf(of, seen, started[of])...)
+	}
+	slices.SortFunc(lives, func(a, b life) int {
+		return cmp.Or(cmp.Compare(a.of.location, b.of.location), cmp.Compare(a.of.job, b.of.job), cmp.Compare(a.of.instance, b.of.instance), a.first().Compare(b.first()))
+	})
+	return lives, nil
+}
+
+// readExporters evaluates a query, and returns what it was for each exporter.
+func (m *maker) readExporters(ctx context.Context, query string, since, until time.Time) (map[exporter][]stay, error) {
+	list, err := m.client.stays(ctx, query, since, until, lifeStep)
+	by := map[exporter][]stay{}
+	for _, s := range list {
+		by[exporterOf(s.labels)] = s.stays
+	}
+	return by, err
+}
+
+// livesOf are those of an exporter, in order, by when it was there and when its process started.
+func livesOf(of exporter, there, started []stay) []life {
+	var lives []life
+	var current *life
+	for _, seen := range there {
+		for when := seen.first; !when.After(seen.last); when = when.Add(lifeStep) {
+			for len(started) > 0 && started[0].last.Before(when) {
+				started = started[1:]
+			}
+			var born time.Time
+			if len(started) > 0 && !started[0].first.After(when) {
+				born = seconds(started[0].value)
 			}
 			switch {
 			case current == nil:
-				current = &life{of: of, born: s.born}
-			case s.born.IsZero() || s.born.Sub(current.born).Abs() <= clockSlack:
-			case s.born.After(current.last().Add(-2 * lookBack)):
+				current = &life{of: of, born: born}
+			case born.IsZero() || born.Sub(current.born).Abs() <= clockSlack:
+			case born.After(current.last().Add(-2 * lookBack)):
 				lives = append(lives, *current)
-				current = &life{of: of, born: s.born}
+				current = &life{of: of, born: born}
 			default:
 				// It was there after that: its clock was set, and it counts on.
-				current.born = s.born
+				current.born = born
 			}
 			if n := len(current.seen); n > 0 && when.Sub(current.last()) < 2*lifeStep {
 				current.seen[n-1].End = when
@@ -114,14 +119,11 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 				current.seen = append(current.seen, Span{when, when})
 			}
 		}
-		if current != nil {
-			lives = append(lives, *current)
-		}
 	}
-	slices.SortFunc(lives, func(a, b life) int {
-		return cmp.Or(cmp.Compare(a.of.location, b.of.location), cmp.Compare(a.of.job, b.of.job), cmp.Compare(a.of.instance, b.of.instance), a.first().Compare(b.first()))
-	})
-	return lives, nil
+	if current != nil {
+		lives = append(lives, *current)
+	}
+	return lives
 }
 
 // stretch is the part of a life that is in a period: what counters grew in it is their
@@ -172,16 +174,6 @@ func renamed(lives []life, l life) bool {
 		return o.of != l.of && !o.born.IsZero() && o.born.Sub(l.born).Abs() <= clockSlack &&
 			o.first().Before(l.first()) && !o.last().After(l.first().Add(lookBack+lifeStep))
 	})
-}
-
-// sorted are the keys of a map of times, in order.
-func sorted[V any](of map[model.Time]V) []model.Time {
-	keys := make([]model.Time, 0, len(of))
-	for k := range of {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // seconds is the time that many seconds after 1970.

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // fakeSeries is one of a fake Prometheus: its labels, and its value at a time; not ok: it has none.
@@ -25,6 +28,33 @@ func always(v float64, labels ...string) fakeSeries {
 		s.labels[labels[i]] = labels[i+1]
 	}
 	return s
+}
+
+// overPanes evaluates a query of a series at a time: as it is, or over a pane.
+func overPanes(query string) func(at func(time.Time) (float64, bool), t time.Time) (v float64, ok bool) {
+	parts := regexp.MustCompile(`\[(\w+):(\w+)\]`).FindStringSubmatch(query)
+	if parts == nil {
+		return func(at func(time.Time) (float64, bool), t time.Time) (float64, bool) { return at(t) }
+	}
+	long, _ := model.ParseDuration(parts[1])
+	step, _ := model.ParseDuration(parts[2])
+	return func(at func(time.Time) (float64, bool), t time.Time) (float64, bool) {
+		var count, changes, sum, last float64
+		for when := t.Add(-time.Duration(long)).Truncate(time.Duration(step)).Add(time.Duration(step)); !when.After(t); when = when.Add(time.Duration(step)) {
+			v, ok := at(when)
+			if !ok {
+				continue
+			}
+			if count > 0 && v != last {
+				changes++
+			}
+			count, sum, last = count+1, sum+v, v
+		}
+		if strings.Contains(query, "changes(") {
+			sum = count - changes
+		}
+		return sum, count > 0
+	}
 }
 
 // fakePrometheus answers each range query with the series of the first name that is in it.
@@ -43,10 +73,14 @@ func fakePrometheus(t *testing.T, named map[string][]fakeSeries) *client {
 			if !strings.Contains(r.FormValue("query"), name) {
 				continue
 			}
+			value := overPanes(r.FormValue("query"))
 			for _, s := range list {
+				if strings.Contains(r.FormValue("query"), `state="up"`) && s.labels["state"] != "up" {
+					continue
+				}
 				values := [][2]any{}
 				for at := number("start"); at <= number("end"); at += number("step") {
-					if v, ok := s.at(seconds(at)); ok {
+					if v, ok := value(s.at, seconds(at)); ok && (v == 1 || !strings.HasSuffix(r.FormValue("query"), "== 1")) {
 						values = append(values, [2]any{at, fmt.Sprint(v)})
 					}
 				}
@@ -73,6 +107,7 @@ func TestRulesOfOneLocation(t *testing.T) {
 		ruleReporting: {always(1, "location", "fra")},
 		"acme_target_state{": {
 			always(1, "location", "fra", "state", "down"), always(1, "location", "iad", "state", "down"), always(1, "location", "sin", "state", "down"),
+			always(0, "location", "fra", "state", "up"), always(0, "location", "iad", "state", "up"), always(0, "location", "sin", "state", "up"),
 		},
 	})}
 	line, err := m.readTimeline(context.Background(), of, p)

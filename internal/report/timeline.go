@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -72,13 +73,16 @@ const (
 // has died nothing marks its series as stale.
 const fresh = "[59s999ms]"
 
+// lastly is a query for the last sample of the series of a target, if it is fresh. (timestamp(), which
+// the rules use, takes older servers minutes over a range.)
+func lastly(name string, of key, matchers ...string) string {
+	return "last_over_time(" + name + "{" + strings.Join(append([]string{of.matchers()}, matchers...), ",") + "}" + fresh + ")"
+}
+
 // readTimeline asks how a target was.
 func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, error) {
 	t := &timeline{since: p.Since, until: p.Until, locations: map[string][]state{}}
-	// timestamp(), which the rules use, takes older servers minutes over a range.
-	last := func(name string) string { return "last_over_time(" + name + "{" + of.matchers() + "}" + fresh + ")" }
-	recorded := last(ruleReporting) + " + " + last(ruleImpaired) + " + " + last(ruleDown)
-	raw := last("acme_target_state") + " == 1"
+	recorded := lastly(ruleReporting, of) + " + " + lastly(ruleImpaired, of) + " + " + lastly(ruleDown, of)
 
 	said := map[string][]bool{} // by a rule, of each location
 	for _, location := range m.places[of] {
@@ -120,44 +124,72 @@ func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, 
 	if first >= end {
 		return t, nil
 	}
-	err = m.client.each(ctx, raw, t.span(first).Start, t.span(end-1).End, glance, func(matrix model.Matrix) {
-		t.vote(matrix, func(location string, i int) bool { return said[location] == nil || !said[location][i] })
-	})
-	return t, err
+	ballots, err := m.readVotes(ctx, of, t, first, end)
+	if err != nil {
+		return nil, err
+	}
+	for location, line := range ballots {
+		for i, v := range line {
+			if v.reporting > 0 && (said[location] == nil || !said[location][i]) {
+				t.set(location, t.span(i).Start, majority(int(v.reporting), int(v.impaired), int(v.down)))
+			}
+		}
+	}
+	return t, nil
 }
 
-// vote has the exporters of each location say how the target was at the ticks that
-// are wanted of it.
-func (t *timeline) vote(matrix model.Matrix, wanted func(location string, i int) bool) {
-	type votes struct{ reporting, impaired, down int }
-	counted := map[string]map[model.Time]votes{}
-	for _, stream := range matrix {
-		s, location := states[stream.Metric["state"]], string(stream.Metric["location"])
+// votes are what the exporters of a location say at a glance.
+type votes struct{ reporting, impaired, down uint16 }
+
+// readVotes counts those of each location, at the glances from first to end.
+func (m *maker) readVotes(ctx context.Context, of key, t *timeline, first, end int) (map[string][]votes, error) {
+	ballots := map[string][]votes{}
+	vote := func(labels model.Metric, at time.Time, n int) {
+		s, location := states[labels["state"]], string(labels["location"])
 		if s == silent {
-			continue
+			return
 		}
-		if counted[location] == nil {
-			counted[location] = map[model.Time]votes{}
+		line := ballots[location]
+		if line == nil {
+			line = make([]votes, t.all())
+			ballots[strings.Clone(location)] = line
 		}
-		for _, pair := range stream.Values {
-			v := counted[location][pair.Timestamp]
-			v.reporting++
+		for i := t.at(at); n > 0 && i >= 0 && i < len(line); i, n = i+1, n-1 {
+			line[i].reporting++
 			if s >= degraded {
-				v.impaired++
+				line[i].impaired++
 			}
 			if s == down {
-				v.down++
-			}
-			counted[location][pair.Timestamp] = v
-		}
-	}
-	for location, line := range counted {
-		for at, v := range line {
-			if i := t.at(at.Time()); i >= 0 && i < t.all() && wanted(location, i) {
-				t.set(location, at.Time(), majority(v.reporting, v.impaired, v.down))
+				line[i].down++
 			}
 		}
 	}
+	// Nearly all the time all is well: an exporter says up at each glance of a pane. What has not
+	// even a sample that it is not up has said nothing at all, for it says of each state whether it is so.
+	p := panesOf(t.span(first).Start, t.span(end-1).End, glance)
+	ups := lastly("acme_target_state", of, `state="up"`)
+	even, uneven, err := m.client.even(ctx, "sum_over_time"+p.over(ups), p)
+	if err != nil {
+		return nil, err
+	}
+	for last, well := range even {
+		for _, labels := range well {
+			vote(labels, last.Time().Add(glance-p.length()), paneSteps)
+		}
+	}
+	for _, rest := range p.rest(uneven, t.span(end-1).End) {
+		err := m.client.each(ctx, lastly("acme_target_state", of)+" == 1", rest.Start, rest.End, glance, func(matrix model.Matrix) {
+			for _, stream := range matrix {
+				for _, pair := range stream.Values {
+					vote(stream.Metric, pair.Timestamp.Time(), 1)
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ballots, nil
 }
 
 // majority is what more than half of those that report say; a tie is the better of the
