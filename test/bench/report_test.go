@@ -32,15 +32,22 @@ const (
 )
 
 // BenchmarkReport makes the report of a week of 10 targets, 5 modules and 5 locations, and the
-// week before, from a real Prometheus that shares the CPUs. The reference is to send the same queries
+// week before, from each kind of histograms, from a real Prometheus that shares the CPUs. The reference is to send the same queries
 // and to throw the answers away. The series are the exporters' own: nothing was recorded.
 func BenchmarkReport(b *testing.B) {
-	for b.Loop() {
-		benchReport(b)
+	for _, histograms := range []string{classic, native, both} {
+		b.Run(histograms, func(b *testing.B) {
+			for b.Loop() {
+				benchReport(b, histograms)
+			}
+		})
 	}
 }
 
-func benchReport(b *testing.B) {
+// Which histograms exporters expose.
+const classic, native, both = "classic", "native", "both"
+
+func benchReport(b *testing.B, histograms string) {
 	b.Helper()
 	end := time.Now().UTC().Truncate(24 * time.Hour)
 	file := filepath.Join(b.TempDir(), "prometheus.yml")
@@ -52,7 +59,7 @@ func benchReport(b *testing.B) {
 		"--storage.tsdb.min-block-duration=18h", "--storage.tsdb.max-block-duration=18h", "--log.level=warn")
 	prometheus.Serve()
 	begun := time.Now()
-	samples := rememberWeeks(b, prometheus.URL, end)
+	samples := rememberWeeks(b, histograms, prometheus.URL, end)
 	b.Logf("%.1f million samples in %s", float64(samples)/1e6, time.Since(begun).Round(time.Second))
 	parts.Within(b, "the weeks are in blocks", 5*time.Minute, func() bool {
 		oldest := gauges(b, prometheus.URL, "prometheus_tsdb_head_min_time_seconds", "")[""]

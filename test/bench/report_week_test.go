@@ -43,8 +43,9 @@ type past struct {
 	family string
 	labels []byte // encoded
 	// value is that of a gauge, or by how much a counter grows in an hour; of a native
-	// histogram, that is.
+	// histogram, that is. phase is how much of one a counter has had when all began.
 	value     float64
+	phase     float64
 	grows     bool
 	histogram *dto.Histogram
 	// state and target are those of acme_target_state.
@@ -61,8 +62,9 @@ func (p *past) sampled(at, end time.Time) bool {
 	return untilEnd >= 0 && untilEnd%week <= around
 }
 
-// pastOf are the series of an exporter at a location, as they are after an hour of runs.
-func pastOf(b *testing.B, location string, born time.Time) []*past {
+// pastOf are the series of an exporter at a location, as they are after an hour of runs, with
+// classic histograms, native ones, or both.
+func pastOf(b *testing.B, histograms, location string, born time.Time) []*past {
 	b.Helper()
 	e := newExposed(b, born)
 	for minute := range 60 {
@@ -113,16 +115,20 @@ func pastOf(b *testing.B, location string, born time.Time) []*past {
 				add(&past{family: name, value: metric.GetGauge().GetValue() + metric.GetCounter().GetValue(), grows: metric.Counter != nil}, labels)
 				continue
 			}
-			add(&past{family: name, histogram: h}, labels)
-			if !slices.Contains(readAtEnds, name) {
+			if histograms != classic {
+				add(&past{family: name, histogram: h}, labels)
+			}
+			if histograms == native || histograms == both && !slices.Contains(readAtEnds, name) {
 				continue // the native ones count where there are both
 			}
+			// What grew everywhere at once would mostly do so between two windows.
+			phase := float64(crc32.ChecksumIEEE([]byte(fmt.Sprint(name, location, labels)))) / (1 << 32)
 			for _, bucket := range h.GetBucket() {
 				labels["suffix"], labels["le"] = "_bucket", fmt.Sprint(bucket.GetUpperBound())
-				add(&past{family: name, value: float64(bucket.GetCumulativeCount()), grows: true}, labels)
+				add(&past{family: name, value: float64(bucket.GetCumulativeCount()), phase: phase, grows: true}, labels)
 			}
 			labels["suffix"], labels["le"] = "_bucket", "+Inf"
-			add(&past{family: name, value: float64(h.GetSampleCount()), grows: true}, labels)
+			add(&past{family: name, value: float64(h.GetSampleCount()), phase: phase, grows: true}, labels)
 		}
 	}
 	add(&past{family: "process_start_time_seconds", value: float64(born.Unix())}, nil)
@@ -165,7 +171,7 @@ func (p *past) at(at, born, end time.Time) float64 {
 		}
 		return 0
 	case p.grows:
-		return math.Floor(p.value * at.Sub(born).Hours())
+		return math.Floor(p.value*at.Sub(born).Hours() + p.phase)
 	}
 	return p.value
 }
@@ -207,13 +213,13 @@ func (p *past) appendHistogram(message []byte, at, born time.Time) []byte {
 
 // rememberWeeks writes to the Prometheus at url what five exporters exposed in the two weeks before
 // end, as far as the report reads it. It returns how many samples that is.
-func rememberWeeks(b *testing.B, url string, end time.Time) (samples int) {
+func rememberWeeks(b *testing.B, histograms, url string, end time.Time) (samples int) {
 	b.Helper()
 	begin := end.Add(-2 * week)
 	born := begin.Add(-24 * time.Hour)
 	var exporters [][]*past
 	for _, location := range numbered("loc", ruleLocations) {
-		exporters = append(exporters, pastOf(b, location, born))
+		exporters = append(exporters, pastOf(b, histograms, location, born))
 	}
 	counts := make([]int, len(exporters))
 	// Hour by hour: Prometheus takes nothing that is much older than the newest it has.
