@@ -39,8 +39,30 @@ type reading struct {
 	histogram *model.SampleHistogram
 }
 
+// ownLabels are those by which an exporter tells its series apart. All others come from who
+// scrapes it, and can change while it counts on.
+var ownLabels = [...]model.LabelName{model.MetricNameLabel, "module", "outcome", "fault", "step", "call", "check", "limit", "le"}
+
+// series are the values of ownLabels, which name a series of an exporter and a target.
+type series [len(ownLabels)]model.LabelValue
+
+func seriesOf(labels model.Metric) (s series) {
+	for i, name := range ownLabels {
+		s[i] = labels[name]
+	}
+	return s
+}
+
 // readings are those of one exporter at a time.
-type readings map[model.Fingerprint]reading
+type readings map[series]reading
+
+// add puts in a reading. Where the labels of a scrape have just changed there are two of a
+// series, and the greater one is what has been counted by now.
+func (r readings) add(s series, next reading) {
+	if was, ok := r[s]; !ok || next.counted() > was.counted() {
+		r[s] = next
+	}
+}
 
 // readAll are the readings of exporters at the times that stretches need.
 type readAll map[time.Time]map[exporter]readings
@@ -151,7 +173,7 @@ func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, 
 		if read[e] == nil {
 			read[e] = readings{}
 		}
-		read[e][sample.Metric.Fingerprint()] = reading{sample.Metric, float64(sample.Value), sample.Histogram}
+		read[e].add(seriesOf(sample.Metric), reading{sample.Metric, float64(sample.Value), sample.Histogram})
 	}
 	return read, nil
 }
@@ -162,10 +184,8 @@ func greater(one, other readings) readings {
 	if all == nil {
 		all = readings{}
 	}
-	for print, r := range other {
-		if was, ok := all[print]; !ok || r.counted() > was.counted() {
-			all[print] = r
-		}
+	for of, r := range other {
+		all.add(of, r)
 	}
 	return all
 }
@@ -191,9 +211,9 @@ func difference(of exporter, before, after readings) []grown {
 		native[family] = isNative[family] && (!isClassic[family] || wasNative[family] || !wasClassic[family])
 	}
 	var list []grown
-	for print, now := range after {
+	for key, now := range after {
 		name := now.labels[model.MetricNameLabel]
-		was := before[print]
+		was := before[key]
 		if now.histogram != nil {
 			if native[name] {
 				list = append(list, grown{of: of, labels: now.labels, spread: nativeSpread(was.histogram, now.histogram)})

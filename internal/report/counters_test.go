@@ -16,6 +16,7 @@ type scraped struct {
 	at, born time.Duration // since the period began
 	location string
 	value    float64 // of its only counter
+	team     string  // a label of who scrapes it
 }
 
 // scrapes are those of each minute from and to a time, while the counter grows evenly.
@@ -23,7 +24,15 @@ func scrapes(from, to, born time.Duration, location string, first, last float64)
 	var list []scraped
 	for at := from; at <= to; at += time.Minute {
 		value := first + (last-first)*float64(at-from)/float64(to-from)
-		list = append(list, scraped{at, born, location, math.Round(value)})
+		list = append(list, scraped{at: at, born: born, location: location, value: math.Round(value)})
+	}
+	return list
+}
+
+// labelled are scrapes that have one more label.
+func labelled(list []scraped) []scraped {
+	for i := range list {
+		list[i].team = "pki"
 	}
 	return list
 }
@@ -31,11 +40,14 @@ func scrapes(from, to, born time.Duration, location string, first, last float64)
 // serveScraped answers what lives and counters are read by.
 func serveScraped(t *testing.T, counter string, list []scraped) *client {
 	t.Helper()
-	// sample is the last one of a location within five minutes.
-	sample := func(location string, at time.Time) *scraped {
+	// sample is the last one of a location within five minutes, of those that are so.
+	sample := func(location string, at time.Time, so ...func(*scraped) bool) *scraped {
 		var last *scraped
 		for i := range list {
 			when := monday.Add(list[i].at)
+			if len(so) > 0 && !so[0](&list[i]) {
+				continue
+			}
 			if list[i].location == location && !when.After(at) && when.After(at.Add(-5*time.Minute)) {
 				last = &list[i]
 			}
@@ -54,8 +66,10 @@ func serveScraped(t *testing.T, counter string, list []scraped) *client {
 		for _, location := range []string{"fra", "iad"} {
 			labels := fmt.Sprintf(`"job":"acme","instance":"a:18555","location":%q`, location)
 			if !strings.HasSuffix(r.URL.Path, "_range") {
-				if s := sample(location, time64("time")); s != nil {
-					result = append(result, fmt.Sprintf(`{"metric":{"__name__":%q,%s},"value":[0,"%v"]}`, counter, labels, s.value))
+				for _, team := range []string{"", "pki"} {
+					if s := sample(location, time64("time"), func(s *scraped) bool { return s.team == team }); s != nil {
+						result = append(result, fmt.Sprintf(`{"metric":{"__name__":%q,"team":%q,%s},"value":[0,"%v"]}`, counter, team, labels, s.value))
+					}
 				}
 				continue
 			}
@@ -117,6 +131,9 @@ func TestGrown(t *testing.T) {
 		{"a clock that is set", familyRuns, append(old, scrapes(61*m, 270*m, -10*time.Hour+time.Hour, "fra", 1310, 3400)...), grew(old) + 1800},
 		{"a location of another name", familyRuns, append(scrapes(10*m, 60*m, 9*m, "fra", 0, 500), scrapes(61*m, 270*m, 9*m, "iad", 500, 2590)...), 500 + 1790},
 		{"another of the same age", familyRuns, append(scrapes(10*m, 270*m, 9*m, "fra", 5, 2605), scrapes(11*m, 270*m, 9*m, "iad", 5, 2595)...), 2305 + 2295},
+		{"a label that is added", familyRuns, append(old, labelled(scrapes(61*m, 270*m, -10*time.Hour, "fra", 1310, 3400))...), grew(old) + 1800},
+		{"a label that is added just before the end", familyRuns, append(scrapes(-20*m, 238*m, -10*time.Hour, "fra", 0, 2580), labelled(scrapes(239*m, 270*m, -10*time.Hour, "fra", 2590, 2900))...), 2400},
+		{"a label that is added to failed checks", familyChecks, append(old, labelled(scrapes(61*m, 270*m, -10*time.Hour, "fra", 1310, 1310))...), grew(old) + 10},
 		{"failed checks of before", familyChecks, scrapes(61*m, 270*m, 60*m, "fra", 500, 500), 0},
 		{"failed checks over a restart", familyChecks, append(old, scrapes(67*m, 270*m, 66*m, "fra", 1300, 1300)...), grew(old)},
 	} {
