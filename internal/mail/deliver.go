@@ -80,10 +80,13 @@ type Outcome struct {
 // the last byte of the mail and the server's answer. Delivery.Again overrules it.
 func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 	id := m.ID(d.To)
+	before, err := d.known(id)
+	if err != nil {
+		return nil, err
+	}
 	if !d.Again {
-		before, err := d.before(id)
-		if before != nil || err != nil {
-			return before, err
+		if earlier, err := before.outcome(id); earlier != nil || err != nil {
+			return earlier, err
 		}
 	}
 	eml, err := m.Bytes(d.To)
@@ -99,7 +102,11 @@ func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 		connect = dial
 	}
 	for attempt := 0; ; attempt++ {
-		answer, err := converse(ctx, connect, d.To, eml, func() error { return d.put(id, conditionSending, "") })
+		noted := false
+		answer, err := converse(ctx, connect, d.To, eml, func() error {
+			noted = true
+			return d.put(id, conditionSending, "")
+		})
 		if err == nil {
 			at := time.Now()
 			if err := d.put(id, conditionSent, answer); err != nil {
@@ -110,8 +117,10 @@ func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 		if _, ok := errors.AsType[*lost](err); ok {
 			return nil, unsure{fmt.Errorf("%w. %s", err, unknown(id))}
 		}
-		if err := d.unmark(id); err != nil {
-			return nil, err
+		if noted {
+			if err := d.restore(id, before); err != nil {
+				return nil, err
+			}
 		}
 		cause, ok := errors.AsType[*refusal](err)
 		switch {
@@ -131,21 +140,26 @@ func (d *Delivery) Deliver(ctx context.Context, m *Message) (*Outcome, error) {
 	}
 }
 
-// before tells what became of the mail in earlier runs; nil: it is to be sent.
-func (d *Delivery) before(id string) (*Outcome, error) {
+// known returns what is kept of the mail, of earlier runs; nil: nothing.
+func (d *Delivery) known(id string) (*record, error) {
 	data, err := d.Store.Get(bucket, id)
 	if err != nil || data == nil {
 		return nil, err
 	}
-	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
+	r := new(record)
+	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("what is stored of the mail %s cannot be read: %w", id, err)
 	}
-	switch r.Condition {
-	case conditionSent:
-		return &Outcome{ID: id, At: r.At, Answer: r.Answer, Already: true}, nil
-	case conditionRefused:
+	return r, nil
+}
+
+// outcome tells what became of the mail; nil: it is to be sent.
+func (r *record) outcome(id string) (*Outcome, error) {
+	switch {
+	case r == nil || r.Condition == conditionRefused:
 		return nil, nil
+	case r.Condition == conditionSent:
+		return &Outcome{ID: id, At: r.At, Answer: r.Answer, Already: true}, nil
 	default:
 		return nil, unsure{fmt.Errorf("an earlier run ended at %s while this mail was being sent. %s", r.At.UTC().Format(time.RFC3339), unknown(id))}
 	}
@@ -156,17 +170,13 @@ func unknown(id string) string {
 	return fmt.Sprintf("It may have been delivered, and is not sent again by itself: look for the Message-ID <%s> in a recipient's mailbox, or in the server's log. If it is not there, send it with --email.again", id)
 }
 
-// unmark notes that the mail was not accepted, if it was noted that it might be.
-func (d *Delivery) unmark(id string) error {
-	data, err := d.Store.Get(bucket, id)
-	if err != nil || data == nil {
-		return err
+// restore notes after a refusal what was known of the mail before: one that was sent, or
+// may have been, still was, though another could not be sent with --email.again.
+func (d *Delivery) restore(id string, before *record) error {
+	if before == nil {
+		return d.put(id, conditionRefused, "")
 	}
-	var r record
-	if err := json.Unmarshal(data, &r); err == nil && r.Condition != conditionSending {
-		return nil // of an earlier mail that is sent again
-	}
-	return d.put(id, conditionRefused, "")
+	return d.Store.Put(bucket, id, before)
 }
 
 func (d *Delivery) put(id, condition, answer string) error {

@@ -108,6 +108,8 @@ func TestDeliver(t *testing.T) {
 		{"the sender unknown", map[string][]string{"MAIL": {"553 no"}}, 1, 0, "", "name the sender acme@example.org: the server says 553 no"},
 		{"refused", map[string][]string{".": {"554 5.7.1 spam"}}, 1, 1, conditionRefused, "send the mail: the server says 554 5.7.1 spam"},
 		{"gone before the end", map[string][]string{"DATA": {hangUp, hangUp, hangUp}}, 3, 0, "", "in 3 attempts: send the mail"},
+		{"taken in other words", map[string][]string{".": {"252 2.0.0 taken as ever"}}, 1, 1, conditionSent, ""},
+		{"an answer that is none", map[string][]string{".": {"354 go on"}}, 1, 1, conditionSending, "did not say what became of it"},
 		{"gone after the end", map[string][]string{".": {hangUp}}, 1, 1, conditionSending, "It may have been delivered, and is not sent again by itself: look for the Message-ID <acme-report.2026-W46."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -201,6 +203,36 @@ func TestCrash(t *testing.T) {
 	d.Again = false
 	if outcome, err := d.Deliver(t.Context(), message()); err != nil || !outcome.Already || len(s.got()) != 1 {
 		t.Errorf("then: %+v, %v, %d mails", outcome, err, len(s.got()))
+	}
+}
+
+// TestAgainRefused holds that a mail which was sent, or may have been, is not forgotten
+// because another was refused.
+func TestAgainRefused(t *testing.T) {
+	for _, say := range []string{"220", "."} {
+		for _, condition := range []string{conditionSent, conditionSending} {
+			t.Run(condition+" "+say, func(t *testing.T) {
+				s, store := listen(t), &memory{}
+				d := delivery(t, s, store)
+				if err := d.put(message().ID(d.To), condition, "taken"); err != nil {
+					t.Fatal(err)
+				}
+				s.says(say, "554 5.7.1 no")
+				d.Again = true
+				if _, err := d.Deliver(t.Context(), message()); err == nil || !strings.Contains(err.Error(), "the mail was not sent") {
+					t.Errorf("again: %v", err)
+				}
+				d.Again = false
+				mails := len(s.got())
+				outcome, err := d.Deliver(t.Context(), message())
+				if condition == conditionSent && (err != nil || !outcome.Already || outcome.Answer != "taken") || condition == conditionSending && !errors.Is(err, ErrUnsure) {
+					t.Errorf("then: %+v, %v", outcome, err)
+				}
+				if len(s.got()) != mails {
+					t.Error("then it was sent again")
+				}
+			})
+		}
 	}
 }
 

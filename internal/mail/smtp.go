@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/textproto"
 	"os"
@@ -46,7 +47,7 @@ type lost struct{ err error }
 
 // Error implements error.
 func (l *lost) Error() string {
-	return "the server was given the whole mail and did not answer: " + l.err.Error()
+	return "the server was given the whole mail and did not say what became of it: " + l.err.Error()
 }
 
 // Unwrap returns the cause.
@@ -80,12 +81,12 @@ func converse(ctx context.Context, connect func(context.Context, *config.SMTP) (
 		return "", refused("connect to "+s.Server, err)
 	}
 	defer conn.Close()
-	end := func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
-	defer context.AfterFunc(ctx, end)()
+	cut := func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
+	defer context.AfterFunc(ctx, cut)()
 	wait := func(d time.Duration) {
 		_ = conn.SetDeadline(time.Now().Add(d))
 		if ctx.Err() != nil {
-			end() // which may have been called just before
+			cut() // which may have been called just before
 		}
 	}
 	wait(answerTimeout)
@@ -124,18 +125,33 @@ func converse(ctx context.Context, connect func(context.Context, *config.SMTP) (
 		return "", refused("note that the mail is being sent", err)
 	}
 	wait(acceptTimeout)
-	if err := w.Close(); err != nil {
-		if _, ok := errors.AsType[*textproto.Error](err); ok {
-			return "", refused("send the mail", err)
-		}
-		return "", &lost{err}
-	}
-	if said, ok := w.(*smtp.DataCloser); ok {
-		answer = line(said.ServerResponse())
+	if answer, err = finish(w); err != nil {
+		return "", err
 	}
 	wait(answerTimeout)
 	_ = c.Quit() // it is accepted
 	return answer, nil
+}
+
+// finish sends the end of the mail, and returns the server's answer. Any 2xx accepts the
+// mail, also what no standard has here, and 4xx and 5xx refuse it (RFC 5321 §4.2.1).
+// After anything else nobody knows, and another try could deliver a second one.
+func finish(w io.WriteCloser) (string, error) {
+	err := w.Close()
+	other, answered := errors.AsType[*textproto.Error](err)
+	switch {
+	case err == nil:
+		said, ok := w.(*smtp.DataCloser)
+		if !ok {
+			return "", nil
+		}
+		return line(said.ServerResponse()), nil
+	case answered && other.Code/100 == 2:
+		return line(other.Msg), nil
+	case answered && other.Code >= 400:
+		return "", refused("send the mail", err)
+	}
+	return "", &lost{err}
 }
 
 // dial connects to the server, with TLS from the first byte where that is wanted.
