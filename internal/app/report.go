@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -84,7 +86,9 @@ func (o ReportOptions) targetNames() []string {
 	var all []string
 	for _, names := range o.Targets {
 		for name := range strings.SplitSeq(names, ",") {
-			all = append(all, strings.TrimSpace(name))
+			if name = strings.TrimSpace(name); name != "" {
+				all = append(all, name)
+			}
 		}
 	}
 	return all
@@ -112,6 +116,9 @@ func makeReport(ctx context.Context, common Common, o ReportOptions) (*report.Re
 			return nil, err
 		}
 	}
+	if len(o.Targets) > 0 && len(o.targetNames()) == 0 {
+		return nil, usageError{errors.New("--targets: no name: leave it away to have all targets")}
+	}
 	options := report.Options{
 		Period: period, Prometheus: o.Prometheus, Exporters: o.Exporters, Generator: "acme_exporter " + version.Version,
 		Targets:  o.targetNames(),
@@ -133,8 +140,8 @@ func makeReport(ctx context.Context, common Common, o ReportOptions) (*report.Re
 	return made, nil
 }
 
-// via makes the transport that a file describes; nil without one.
-func via(flag, file string) (http.RoundTripper, error) {
+// via makes the client that a file describes; nil without one.
+func via(flag, file string) (*http.Client, error) {
 	if file == "" {
 		return nil, nil
 	}
@@ -142,11 +149,11 @@ func via(flag, file string) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
-	transport, err := promconfig.NewRoundTripperFromConfig(*c, "report", promconfig.WithUserAgent("acme_exporter/"+version.Version))
+	client, err := promconfig.NewClientFromConfig(*c, "report", promconfig.WithUserAgent("acme_exporter/"+version.Version))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s=%s: %w", flag, file, err)}
 	}
-	return transport, nil
+	return client, nil
 }
 
 // writeReport writes the report to a file; without one to stdout.
@@ -157,20 +164,45 @@ func writeReport(stdout io.Writer, r *report.Report, format, file string) error 
 	return writeFile(file, func(w io.Writer) error { return report.Write(w, r, format) })
 }
 
-// writeFile writes a file, which has either all of it or what it had before.
+// writeFile writes a file, which has either all of it or what it had before. What is no
+// plain file, a pipe or a device, is written to as it is.
 func writeFile(file string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
-	if err != nil {
-		return fmt.Errorf("--output=%s: %w", file, err)
-	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("--output=%s: %w", file, errors.Join(err, os.Remove(f.Name())))
+			err = fmt.Errorf("--output=%s: %w", file, err)
 		}
 	}()
-	const mode = 0o644 // it is made to be read by others
-	if err := errors.Join(write(f), f.Chmod(mode), f.Close()); err != nil {
+	name, mode := file, os.FileMode(0o666) // less the umask
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		name = real
+	}
+	there, err := os.Stat(name)
+	switch {
+	case err == nil && !there.Mode().IsRegular():
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	case err == nil:
+		mode = there.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return os.Rename(f.Name(), file)
+	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text())
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if there != nil {
+		err = errors.Join(err, f.Chmod(mode)) // what the umask has taken
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temporary, name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return nil
 }

@@ -86,6 +86,9 @@ func TestMailKey(t *testing.T) {
 	if later := key(ReportOptions{}, func(r *report.Report) { r.Created = r.Created.AddDate(0, 0, 1) }); !slices.Equal(later, usual) {
 		t.Errorf("a day later it is %q, not %q", later, usual)
 	}
+	if slash := key(ReportOptions{}, func(r *report.Report) { r.Sources.Prometheus += "/" }); !slices.Equal(slash, usual) {
+		t.Errorf("with a slash it is %q, not %q", slash, usual)
+	}
 	seen := [][]string{usual}
 	for name, got := range map[string][]string{
 		"within the week":   key(ReportOptions{}, func(r *report.Report) { r.Created = since.AddDate(0, 0, 2) }),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/acme-exporter/acme_exporter/config"
@@ -56,7 +57,7 @@ func mailOf(r *report.Report, o ReportOptions) (*mail.Message, error) {
 		extent = "unfinished"
 	}
 	m := &mail.Message{
-		Period: r.Period.Name(), Key: append([]string{r.Sources.Prometheus, r.Period.Timezone, extent}, slices.Compact(targets)...), Date: r.Created,
+		Period: r.Period.Name(), Key: append([]string{strings.TrimRight(r.Sources.Prometheus, "/"), r.Period.Timezone, extent}, slices.Compact(targets)...), Date: r.Created,
 		Subject: content.Subject, Text: text.String(), HTML: content.HTML, Agent: r.Generator,
 	}
 	for _, image := range content.Images {

@@ -64,8 +64,8 @@ func (c *client) warn(warnings v1.Warnings) {
 	}
 }
 
-func newClient(address string, via http.RoundTripper) (*client, error) {
-	c, err := api.NewClient(api.Config{Address: strings.TrimRight(address, "/"), RoundTripper: via})
+func newClient(address string, via *http.Client) (*client, error) {
+	c, err := api.NewClient(api.Config{Address: strings.TrimRight(address, "/"), Client: via})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", redacted(address), err)
 	}

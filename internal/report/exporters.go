@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,7 +235,7 @@ func (m *maker) get(ctx context.Context, address, path string, into any) error {
 	if err != nil {
 		return errors.New("its URL is not one")
 	}
-	client := http.Client{Transport: m.ExporterVia}
+	client := cmp.Or(m.ExporterVia, new(http.Client))
 	response, err := client.Do(request)
 	if err != nil {
 		// The error of net/http names the URL, with its user.

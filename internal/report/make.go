@@ -20,12 +20,12 @@ type Options struct {
 	Period Period // see NewPeriod
 	// Prometheus is the URL of a server with its API, up to where /api/v1 comes.
 	Prometheus string
-	// Via makes the requests to it; nil: http.DefaultTransport.
-	Via http.RoundTripper
+	// Via makes the requests to it; nil: a client of http's defaults.
+	Via *http.Client
 	// Exporters are URLs of exporters that are asked for their incidents, and
-	// ExporterVia makes these requests; nil: http.DefaultTransport.
+	// ExporterVia makes these requests; nil: a client of http's defaults.
 	Exporters   []string
-	ExporterVia http.RoundTripper
+	ExporterVia *http.Client
 	// Targets are the names of those to report on; empty: all.
 	Targets []string
 	// Generator is what the report says of itself.

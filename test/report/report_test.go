@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 				return new(net.Dialer).DialContext(ctx, network, address)
 			}}
 			t.Cleanup(via.CloseIdleConnections)
-			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", stranger}, ExporterVia: via}), r)
+			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", stranger}, ExporterVia: &http.Client{Transport: via}}), r)
 		})
 	}
 }
