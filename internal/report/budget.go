@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/prometheus/common/model"
 )
 
 // budgets puts in what the locations have left of the limits.
 func (m *maker) budgets(ctx context.Context, of key, t *Target) error {
-	sel, long := "{"+of.matchers()+"}", model.Duration(m.Period.Duration()).String()
+	const remaining, capacity = "acme_rate_limit_remaining", "acme_rate_limit_capacity"
 	entry := func(labels model.Metric) *Budget {
 		limit, location := label(labels, "limit"), label(labels, "location")
 		i := slices.IndexFunc(t.Budget, func(b Budget) bool { return b.Limit == limit && b.Location == location })
@@ -20,25 +21,58 @@ func (m *maker) budgets(ctx context.Context, of key, t *Target) error {
 		}
 		return &t.Budget[i]
 	}
-	const by = "min by (limit, location) "
-	for _, q := range []struct {
-		query string
-		set   func(b *Budget, v float64)
-	}{
-		{by + "(last_over_time(acme_rate_limit_remaining" + sel + "[" + long + "]))", func(b *Budget, v float64) { b.Remaining = v }},
-		{by + "(min_over_time(acme_rate_limit_remaining" + sel + "[" + long + "]))", func(b *Budget, v float64) { b.Lowest = v }},
-		{by + "(last_over_time(acme_rate_limit_capacity" + sel + "[" + long + "]))", func(b *Budget, v float64) { b.Capacity = v }},
-	} {
-		vector, err := m.client.instant(ctx, q.query, m.Period.Until)
-		if err != nil {
-			return err
-		}
+	read := func(query string, set func(b *Budget, s *model.Sample)) error {
+		vector, err := m.client.instant(ctx, query, m.Period.Until)
 		for _, s := range vector {
-			q.set(entry(s.Metric), float64(s.Value))
+			set(entry(s.Metric), s)
 		}
+		return err
+	}
+	sel, long := "{"+of.matchers()+"}", "{"+of.matchers()+"}["+model.Duration(m.Period.Duration()).String()+"]"
+	const by = "min by (limit, location) "
+	err := read(by+"(min_over_time("+remaining+long+"))", func(b *Budget, s *model.Sample) { b.Lowest = new(float64(s.Value)) })
+	if err != nil {
+		return err
+	}
+	if err := read(by+"("+remaining+sel+")", func(b *Budget, s *model.Sample) { b.Remaining = new(float64(s.Value)) }); err != nil {
+		return err
+	}
+	if err := read(by+"("+capacity+sel+")", func(b *Budget, s *model.Sample) { b.Capacity = float64(s.Value) }); err != nil {
+		return err
 	}
 	slices.SortFunc(t.Budget, func(a, b Budget) int {
 		return cmp.Or(cmp.Compare(a.Limit, b.Limit), cmp.Compare(a.Location, b.Location))
 	})
-	return nil
+	if !slices.ContainsFunc(t.Budget, func(b Budget) bool { return b.Lowest != nil && b.Remaining == nil }) {
+		return nil
+	}
+	// Of what nobody tells any more, the exporters know that were there last, and not those before them.
+	seen := map[[2]string]time.Time{}
+	err = read("last_over_time("+remaining+long+")", func(b *Budget, s *model.Sample) {
+		of, at, v := [2]string{b.Limit, b.Location}, m.lastSeen(exporterOf(s.Metric)), float64(s.Value)
+		if was, ok := seen[of]; ok && at.Equal(was) {
+			b.Remaining = new(min(v, *b.Remaining))
+		} else if b.Remaining == nil || ok && at.After(was) {
+			b.Remaining, seen[of] = &v, at
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return read("last_over_time("+capacity+long+")", func(b *Budget, s *model.Sample) {
+		if at, ok := seen[[2]string{b.Limit, b.Location}]; ok && at.Equal(m.lastSeen(exporterOf(s.Metric))) {
+			b.Capacity = float64(s.Value)
+		}
+	})
+}
+
+// lastSeen is when an exporter was last there in the period; zero: never.
+func (m *maker) lastSeen(e exporter) time.Time {
+	var at time.Time
+	for _, l := range m.lives {
+		if l.of == e && l.first().Before(m.Period.Until) {
+			at = l.lastBefore(m.Period.Until)
+		}
+	}
+	return at
 }

@@ -171,7 +171,8 @@ func TestWords(t *testing.T) {
 		{failuresSaid(Runs{Success: 3}), "none failed"},
 		{failuresSaid(Runs{Failures: map[string]int64{"unknown": 1, "ca": 2}, Skipped: 4}), "3 failed (ca 2, unknown 1), 4 skipped"},
 		{quantileSaid(Quantile{Value: 90 * time.Second, Low: 90 * time.Second}), "more than 90.0 s"},
-		{tokens(2.99), "2"},
+		{tokens(new(2.99)), "2"},
+		{tokens(nil), "–"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -203,7 +203,7 @@ func (m *pageMaker) target(number int, t *Target) (*targetView, error) {
 	for _, b := range t.Budget {
 		left := tokens(b.Remaining)
 		if b.Capacity > 0 {
-			left += " of " + tokens(b.Capacity)
+			left += " of " + tokens(&b.Capacity)
 		}
 		one := budgetView{Limit: clean(b.Limit), Location: named(b.Location), Left: left, Lowest: tokens(b.Lowest)}
 		if b.Limited > 0 {

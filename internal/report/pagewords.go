@@ -177,5 +177,10 @@ func changeSaid(now, before Quantile) (said, class string) {
 	return strings.Replace(said, "-", "−", 1), class
 }
 
-// tokens is what is left of a limit, rounded down.
-func tokens(n float64) string { return thousands(int64(math.Floor(n))) }
+// tokens is what is left of a limit, rounded down; nil: nobody knows.
+func tokens(n *float64) string {
+	if n == nil {
+		return "–"
+	}
+	return thousands(int64(math.Floor(*n)))
+}

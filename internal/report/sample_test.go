@@ -122,8 +122,8 @@ func sampleStaging() Target {
 			{At: at(5, 8, 0), Locations: []string{"sjc"}, Count: 3},
 		},
 		Budget: []Budget{
-			{Limit: "new_orders", Location: "fra", Remaining: 212, Lowest: 180, Capacity: 300},
-			{Limit: "new_orders", Location: "iad", Remaining: 40, Lowest: 0, Capacity: 300, Limited: 3},
+			{Limit: "new_orders", Location: "fra", Remaining: new(212.), Lowest: new(180.), Capacity: 300},
+			{Limit: "new_orders", Location: "iad", Remaining: new(40.), Lowest: new(0.), Capacity: 300, Limited: 3},
 		},
 	}
 	for i, name := range locations {
@@ -167,7 +167,7 @@ func sampleHostile() Target {
 		}},
 		IncidentsFrom: FromMetrics,
 		Changes:       []Change{{At: at(0, 1, 0), Locations: []string{hostile}, Fields: []Field{{Field: hostile, From: hostile, To: "new " + hostile}}}},
-		Budget:        []Budget{{Limit: hostile, Location: hostile, Remaining: 1, Lowest: 1}},
+		Budget:        []Budget{{Limit: hostile, Location: hostile, Remaining: new(1.), Lowest: new(1.)}},
 	}
 	for h := range 7 * 24 {
 		cell := Hour{Start: monday.Add(time.Duration(h) * time.Hour), Availability: Availability{Unknown: time.Hour}}

@@ -248,11 +248,13 @@ type Field struct {
 
 // Budget is what a location had left of a rate limit, in tokens.
 type Budget struct {
-	Limit     string  `json:"limit"`
-	Location  string  `json:"location"`
-	Remaining float64 `json:"remaining"` // at the end of the period, or when last seen in it
-	// Lowest is the least that was left in the period.
-	Lowest float64 `json:"lowest"`
+	Limit    string `json:"limit"`
+	Location string `json:"location"`
+	// Remaining is at the end of the period, or when last seen in it; nil: no account is kept of
+	// the limit, which is known since the CA has refused because of it.
+	Remaining *float64 `json:"remaining,omitempty"`
+	// Lowest is the least that was left in the period; nil: as Remaining.
+	Lowest *float64 `json:"lowest,omitempty"`
 	// Capacity is what there is when nothing was spent; 0: not known.
 	Capacity float64 `json:"capacity,omitempty"`
 	// Limited is how many runs the CA refused because of this limit.

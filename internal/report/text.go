@@ -239,7 +239,7 @@ func (t textMaker) budget(x *Target) {
 	for _, b := range x.Budget {
 		of := "–"
 		if b.Capacity > 0 {
-			of = tokens(b.Capacity)
+			of = tokens(&b.Capacity)
 		}
 		rows = append(rows, []string{b.Limit, named(b.Location), tokens(b.Remaining), tokens(b.Lowest), of, thousands(b.Limited)})
 	}

@@ -272,9 +272,19 @@ func compareRest(t *testing.T, r *report.Report, x *report.Target) {
 	equal(t, "changes", len(x.Changes), 1)
 	equal(t, "time of the change", x.Changes[0].At, change.Add(offset("fra")))
 	equal(t, "who saw it", fmt.Sprint(x.Changes[0].Locations), "[fra iad sjc]")
-	equal(t, "budgets", len(x.Budget), len(locations))
-	for i, b := range x.Budget {
-		equal(t, "budget", fmt.Sprint(b.Location, " ", b.Limit, " ", b.Capacity, " ", b.Lowest), locations[i]+" new_orders 300 150")
+	equal(t, "budgets", len(x.Budget), len(locations)+1)
+	for i, b := range x.Budget[:len(locations)] {
+		least := 150.
+		if b.Location == "fra" || b.Location == "syd" {
+			least = 3
+		}
+		equal(t, "budget", fmt.Sprint(b.Location, " ", b.Limit, " ", b.Capacity, " ", *b.Lowest), fmt.Sprint(locations[i], " new_orders 300 ", least))
+		if *b.Remaining < 150 {
+			t.Errorf("%s has %v left at the end, which is what another exporter had before", b.Location, *b.Remaining)
+		}
+	}
+	if b := x.Budget[len(locations)]; b.Limit != "unknown" || b.Location != "fra" || b.Limited != 2 || b.Remaining != nil || b.Lowest != nil {
+		t.Errorf("%+v, want two refused runs at fra, and nothing left or spent", b)
 	}
 	var kinds []string
 	for _, m := range r.Missing {

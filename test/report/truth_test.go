@@ -241,11 +241,26 @@ func (e *exporter) scrape(b *batch, mode string, at time.Time) {
 	if !at.Before(change) && e.location != "sin" {
 		b.add(of.with("__name__", "acme_directory_last_change_timestamp_seconds"), at, float64(change.Add(offset(e.location)).Unix()))
 	}
+	e.limits(b, of, at)
+	b.add(of.with("__name__", "acme_certificate_check_failures_total", "module", "issue_dns", "check", "scts"), at, map[bool]float64{false: 2, true: 5}[at.After(monday)])
+	e.incident(b, of, at)
+}
+
+// limits adds what is left of the CA's limits. At fra and syd another exporter was there on Monday,
+// which had spent nearly all; and fra was refused because of a limit of which there is no account.
+func (e *exporter) limits(b *batch, of labels, at time.Time) {
 	left := 200 + 50*math.Sin(at.Sub(begin).Hours()/24*2*math.Pi)
 	b.add(of.with("__name__", "acme_rate_limit_remaining", "limit", "new_orders"), at, math.Floor(left))
 	b.add(of.with("__name__", "acme_rate_limit_capacity", "limit", "new_orders"), at, 300)
-	b.add(of.with("__name__", "acme_certificate_check_failures_total", "module", "issue_dns", "check", "scts"), at, map[bool]float64{false: 2, true: 5}[at.After(monday)])
-	e.incident(b, of, at)
+	if e.location == "fra" {
+		b.add(of.with("__name__", "acme_rate_limited_total", "limit", "unknown"), at, map[bool]float64{true: 2}[at.After(day(1, 0, 0))])
+	}
+	if (e.location == "fra" || e.location == "syd") && at.After(monday) && at.Before(day(1, 0, 0)) {
+		other := of.with("instance", e.location+"-old:18555")
+		b.add(other.with("__name__", "acme_exporter_build_info", "version", "1"), at, 1)
+		b.add(other.with("__name__", "acme_rate_limit_remaining", "limit", "new_orders"), at, 3)
+		b.add(other.with("__name__", "acme_rate_limit_capacity", "limit", "new_orders"), at, 100)
+	}
 }
 
 // incident adds the latest incident, if there was one.
