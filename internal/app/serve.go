@@ -82,7 +82,7 @@ type exporter struct {
 	responders *challenge.Set
 	executor   *executor
 	runner     *runner.Runner
-	incidents  incidents
+	incidents  *incidents
 	metrics    *metrics.Metrics
 	counts     *counts
 	directory  *directories
@@ -115,7 +115,7 @@ func Serve(ctx context.Context, common Common, o ServeOptions) error {
 			accounts: state.NewAccounts(common.StateDir), responders: responders, book: budget.NewBook(kept),
 			issued: newIssued(kept, common.Logger), lists: newLists(kept, common.Logger), revoked: newRevocations(kept, common.Logger),
 		},
-		incidents: incidents{incident.New(incident.Options{Store: kept, Logger: common.Logger})},
+		incidents: newIncidents(incident.New(incident.Options{Store: kept, Logger: common.Logger})),
 	}
 	e.file = &reloader{file: common.ConfigFile, load: e.load}
 	registry := prometheus.NewRegistry()

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,9 +33,11 @@ func TestDiskHangs(t *testing.T) {
 		return c
 	}
 	status, issue, other, last := pair("status", probe.ProberStatusPage), pair("issue", probe.ProberIssue), pair("other", probe.ProberDirectory), pair("last", probe.ProberCRL)
+	first := slices.Clone(pairs)
+	reloaded := pair("reloaded", probe.ProberNonce)
 
 	logger := slog.New(slog.DiscardHandler)
-	tracker := incidents{incident.New(incident.Options{Store: kept})}
+	tracker := newIncidents(incident.New(incident.Options{Store: kept}))
 	counted := newCounts(kept, logger, func(probe.Pair, map[probe.Check]uint64, map[probe.Misissuance]uint64) {})
 	revoked := newRevocations(kept, logger)
 	directory := newDirectories(kept, logger, func(string, uint64, time.Time) {})
@@ -47,7 +50,7 @@ func TestDiskHangs(t *testing.T) {
 				f.StatusPage = &probe.StatusPage{Announcements: []probe.Announcement{{Name: "outage", Start: job.Start}}}
 			case job.FollowUp != nil:
 				f.Revocation = &probe.Revocation{Serial: "2a", At: job.Start}
-			case job.Pair.Pair == last.Pair:
+			case job.Pair.Pair == last.Pair, job.Pair.Pair == reloaded.Pair:
 			case job.Pair.Pair == issue.Pair:
 				f.Certificate = &probe.Certificate{Checks: []probe.CheckResult{{Check: probe.CheckKey}}}
 				if err := job.FollowUps.Add(probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{}}); err != nil {
@@ -62,7 +65,7 @@ func TestDiskHangs(t *testing.T) {
 			return f
 		},
 	})
-	r.Apply(pairs)
+	r.Apply(first)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -71,6 +74,7 @@ func TestDiskHangs(t *testing.T) {
 		}
 	})
 	goesOn := sync.OnceFunc(kept.mu.Unlock)
+	var reloading sync.WaitGroup
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -87,6 +91,14 @@ func TestDiskHangs(t *testing.T) {
 		asked.Wait()
 		ask(status)
 		ask(last)
+		reloading.Go(func() { r.Apply(pairs) }) // it returns when the tracker's pairs are stored
+		for len(r.Status()) < len(pairs) && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		ask(reloaded)
+		if state := tracker.State(time.Now()); len(state) != 1 || len(state[0].Pairs) != len(first)-1 { // status is none of the tracker's
+			t.Errorf("before it is stored the tracker has %+v", state)
+		}
 		counted.Apply(pairs)
 		directory.Apply(pairs)
 		// What is told of a follow-up too.
@@ -99,6 +111,10 @@ func TestDiskHangs(t *testing.T) {
 	}
 	goesOn()
 	<-answered
+	reloading.Wait()
+	if state := tracker.State(time.Now()); len(state) != 1 || len(state[0].Pairs) != len(pairs)-1 {
+		t.Errorf("after the reload the tracker has %+v", state)
+	}
 	stop()
 	running.Wait() // which does what was left
 	if err := kept.close(); err != nil {
