@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"time"
@@ -35,9 +36,12 @@ const (
 
 // fetch is one request for something that a CA publishes beside its API.
 type fetch struct {
-	call        probe.CallName
-	url         string
-	chosen      bool   // the URL is the configuration's own
+	call   probe.CallName
+	url    string
+	chosen bool // the URL is the configuration's own
+	// conditions are header fields that ask for an answer only if it is another one than
+	// before; then the answer may have status 304. nil: none.
+	conditions  http.Header
 	post        []byte // nil: GET
 	contentType string // of post
 	limit       int64
@@ -47,9 +51,9 @@ type fetch struct {
 	anyCertificate bool
 }
 
-// get makes the request, and returns the answer, which has status 200. Where a URL
-// that the CA names leads into a private network, the directory is read, and if it
-// lives there too, the request is made again.
+// get makes the request, and returns the answer, which has status 200, or 304 if it was
+// asked for on conditions. Where a URL that the CA names leads into a private network,
+// the directory is read, and if it lives there too, the request is made again.
 func (r *run) get(ctx context.Context, what fetch) (*acmehttp.Response, error) {
 	res, err := r.getOnce(ctx, what)
 	if f, ok := errors.AsType[*failure](err); !ok || what.chosen || r.located || !r.refusedAddress(f) {
@@ -83,6 +87,7 @@ func (r *run) getOnce(ctx context.Context, what fetch) (*acmehttp.Response, erro
 		if err != nil {
 			return err
 		}
+		maps.Copy(req.Header, what.conditions)
 		if what.post != nil {
 			req.Header.Set("Content-Type", what.contentType)
 		}
@@ -91,7 +96,8 @@ func (r *run) getOnce(ctx context.Context, what fetch) (*acmehttp.Response, erro
 			return err
 		}
 		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK && !what.anyCertificate {
+		unchanged := res.StatusCode == http.StatusNotModified && what.conditions != nil
+		if res.StatusCode != http.StatusOK && !unchanged && !what.anyCertificate {
 			return errStatus // unanswered has the number
 		}
 		return nil
@@ -102,27 +108,59 @@ func (r *run) getOnce(ctx context.Context, what fetch) (*acmehttp.Response, erro
 	return ex.Response, nil
 }
 
-// getCRL fetches a CRL, and checks it. The CRL is nil if it cannot be read. Serial is
-// looked for in it; nil: none is. Leaf says that a certificate that is no CA's names
-// the URL.
-func (r *run) getCRL(ctx context.Context, url string, chosen bool, issuers []*x509.Certificate, serial *big.Int, leaf bool) (*revocation.CRL, probe.CRL, error) {
-	var crl *revocation.CRL
+// wantedCRL is a CRL that is to be fetched.
+type wantedCRL struct {
+	url     string
+	chosen  bool // the URL is the configuration's own
+	issuers []*x509.Certificate
+	serial  *big.Int // is looked for; nil: none is
+	leaf    bool     // a certificate that is no CA's names the URL
+	// known is the list as it was read before, which need not be sent again; nil: it is
+	// to be fetched whatever it is.
+	known *probe.ReadList
+}
+
+// fetchedCRL is what came of it.
+type fetchedCRL struct {
+	crl   *revocation.CRL // nil: it cannot be read, or was not sent
+	facts probe.CRL
+	// read is the list as it is to be known the next time; nil: it was not sent, or has
+	// flaws because of which it tells nobody anything.
+	read *probe.ReadList
+}
+
+// getCRL fetches a CRL, and checks it.
+func (r *run) getCRL(ctx context.Context, want wantedCRL) (fetchedCRL, error) {
+	what := fetch{call: probe.CallCRL, url: want.url, chosen: want.chosen, limit: revocation.MaxCRL}
+	if want.known != nil {
+		what.conditions = revocation.Conditions(want.known)
+	}
+	got := fetchedCRL{}
 	var unread error
-	res, err := r.get(ctx, fetch{
-		call: probe.CallCRL, url: url, chosen: chosen, limit: revocation.MaxCRL,
-		read: func(body io.Reader) { crl, unread = revocation.ReadCRL(body, serial) },
-	})
+	what.read = func(body io.Reader) { got.crl, unread = revocation.ReadCRL(body, want.serial) }
+	res, err := r.get(ctx, what)
 	if err != nil {
-		return nil, probe.CRL{}, err
+		return fetchedCRL{}, err
 	}
-	if unread != nil {
-		return nil, probe.CRL{URL: bounded(url), Flaws: []probe.Flaw{{Flaw: probe.FlawCRLUnreadable, Detail: quoted(unread.Error())}}}, nil
+	url := bounded(want.url)
+	switch {
+	case res.Status == http.StatusNotModified:
+		got.facts = probe.CRL{URL: url, ThisUpdate: want.known.ThisUpdate, NextUpdate: want.known.NextUpdate, Unchanged: true}
+		return got, nil
+	case unread != nil:
+		got.facts = probe.CRL{URL: url, Flaws: []probe.Flaw{{Flaw: probe.FlawCRLUnreadable, Detail: quoted(unread.Error())}}}
+		return got, nil
 	}
-	facts, _ := crl.Check(revocation.CRLCheck{
-		URL: url, ContentType: res.Header.Get("Content-Type"), Issuers: issuers, Now: time.Now(), Leaf: leaf,
+	now := time.Now()
+	got.facts, _ = got.crl.Check(revocation.CRLCheck{
+		URL: want.url, ContentType: res.Header.Get("Content-Type"), Issuers: want.issuers, Now: now, Leaf: want.leaf,
 	})
-	facts.URL, facts.Lifetime = bounded(url), revocation.Lifetime(res.Header)
-	return crl, facts, nil
+	got.facts.URL, got.facts.Lifetime = url, revocation.Lifetime(res.Header)
+	if len(grave(got.facts.Flaws)) == 0 {
+		got.read = &probe.ReadList{URL: want.url, At: now, ThisUpdate: got.facts.ThisUpdate, NextUpdate: got.facts.NextUpdate}
+		got.read.ETag, got.read.LastModified = revocation.Validators(res.Header)
+	}
+	return got, nil
 }
 
 // askOCSP asks a responder about a certificate by GET or POST, and checks the answer.

@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -46,6 +47,9 @@ type publisher struct {
 	mu    sync.Mutex // guards the fields below
 	pages map[string]page
 	asked []string // method and path
+	// conditional are how many requests asked for another version than the one before.
+	conditional int
+	sent        int // bytes of bodies
 	last  []*x509.Certificate
 	// lastErr is what Last fails with.
 	lastErr error
@@ -57,6 +61,9 @@ type page struct {
 	body        []byte
 	status      int
 	hang        bool
+	etag        string
+	changed     time.Time
+	stuck       bool // whoever asks for another version hears that there is none
 }
 
 func newPublisher(t *testing.T) *publisher {
@@ -80,6 +87,10 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		path = "/ocsp"
 	}
 	p.asked = append(p.asked, req.Method+" "+path)
+	conditional := req.Header.Get("If-None-Match") != "" || req.Header.Get("If-Modified-Since") != ""
+	if conditional {
+		p.conditional++
+	}
 	page, ok := p.pages[req.Method+" "+path]
 	if !ok {
 		page, ok = p.pages[path]
@@ -98,7 +109,42 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if page.status != 0 {
 		w.WriteHeader(page.status)
 	}
-	w.Write(page.body)
+	counted := countingWriter{w, p}
+	switch {
+	case page.stuck && conditional:
+		w.WriteHeader(http.StatusNotModified)
+	case page.etag != "" || !page.changed.IsZero():
+		if page.etag != "" {
+			w.Header().Set("ETag", page.etag)
+		}
+		http.ServeContent(counted, req, "", page.changed, bytes.NewReader(page.body))
+	default:
+		counted.Write(page.body)
+	}
+}
+
+// countingWriter counts the bytes of a body, before the client has them.
+type countingWriter struct {
+	http.ResponseWriter
+	p *publisher
+}
+
+// Write implements io.Writer.
+func (w countingWriter) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	w.p.sent += len(b)
+	w.p.mu.Unlock()
+	return w.ResponseWriter.Write(b)
+}
+
+// traffic returns how many bytes were sent and how many requests asked for another
+// version since it was called last.
+func (p *publisher) traffic() (sent, conditional int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sent, conditional = p.sent, p.conditional
+	p.sent, p.conditional = 0, 0
+	return sent, conditional
 }
 
 func (p *publisher) publish(path, contentType string, body []byte) {

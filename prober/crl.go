@@ -44,10 +44,11 @@ func probeCRL(ctx context.Context, r *run) error {
 		issuers = []*x509.Certificate{issuer}
 	}
 	err := r.each(ctx, len(urls), probe.StepCRL, func(i int) error {
-		_, facts, err := r.getCRL(ctx, urls[i], chosen, issuers, nil, !chosen)
+		got, err := r.getCRL(ctx, wantedCRL{url: urls[i], chosen: chosen, issuers: issuers, leaf: !chosen})
 		if err != nil {
 			return err
 		}
+		facts := got.facts
 		r.order(urls[i], &facts)
 		r.facts.CRLs = append(r.facts.CRLs, facts)
 		return r.flawed(objectCRL, facts.URL, facts.Flaws)

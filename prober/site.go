@@ -111,13 +111,13 @@ func (r *run) checkRevoked(ctx context.Context, site *probe.Site, leaf, issuer *
 		add(probe.FlawSiteRevoked, "the certificate names neither a revocation list nor an OCSP responder over http")
 	}
 	for _, u := range crls {
-		crl, facts, err := r.getCRL(ctx, u, false, []*x509.Certificate{issuer}, leaf.SerialNumber, true)
+		got, err := r.getCRL(ctx, wantedCRL{url: u, issuers: []*x509.Certificate{issuer}, serial: leaf.SerialNumber, leaf: true})
 		if err != nil {
 			return err
 		}
-		r.facts.CRLs = append(r.facts.CRLs, facts)
-		site.Flaws = append(site.Flaws, facts.Flaws...)
-		if crl != nil && crl.Listed == nil {
+		r.facts.CRLs = append(r.facts.CRLs, got.facts)
+		site.Flaws = append(site.Flaws, got.facts.Flaws...)
+		if got.crl != nil && got.crl.Listed == nil {
 			add(probe.FlawSiteRevoked, "it is not on the revocation list that it names")
 		}
 	}

@@ -83,13 +83,14 @@ func followWatchRevocation(ctx context.Context, r *run) error {
 		return r.giveUp(fail(probe.FailureLocal, objectRevocation, "the stored follow-up does not say whose revocation is watched"))
 	}
 	seen := *r.FollowUp.Revocation
-	seen.Chain = nil
+	seen.Chain, seen.Lists = nil, nil
 	r.facts.Revocation = &seen
-	look := r.findListed
+	var lists []probe.ReadList
 	if seen.Via == probe.ViaOCSP {
-		look = r.askRevoked
+		err = r.askRevoked(ctx, publishedAt(leaf, seen.Via), leaf, issuer)
+	} else {
+		lists, err = r.findListed(ctx, publishedAt(leaf, seen.Via), leaf, issuer)
 	}
-	err = look(ctx, publishedAt(leaf, seen.Via), leaf, issuer)
 	now := time.Now()
 	if err == nil {
 		seen.Shown = now
@@ -101,11 +102,13 @@ func followWatchRevocation(ctx context.Context, r *run) error {
 	}
 	f, ok := errors.AsType[*failure](err)
 	over := now.Sub(seen.At) >= watchLasts
+	known := *r.FollowUp.Revocation
+	known.Lists = lists
 	if ok && f.Kind == probe.FailurePending {
-		seen.Absent = now
-		absent := *r.FollowUp.Revocation
-		absent.Absent = now
-		_ = r.FollowUps.Note(absent) // else nothing may be measured
+		seen.Absent, known.Absent = now, now
+	}
+	if !known.Absent.Equal(r.FollowUp.Revocation.Absent) || !slices.Equal(lists, r.FollowUp.Revocation.Lists) {
+		_ = r.FollowUps.Note(known) // else nothing may be measured
 	}
 	switch {
 	case !ok:
@@ -128,24 +131,6 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// findListed looks for the certificate on each of its lists.
-func (r *run) findListed(ctx context.Context, urls []string, leaf, issuer *x509.Certificate) error {
-	return r.each(ctx, len(urls), probe.StepCRL, func(i int) error {
-		crl, facts, err := r.getCRL(ctx, urls[i], false, []*x509.Certificate{issuer}, leaf.SerialNumber, true)
-		if err != nil {
-			return err
-		}
-		r.facts.CRLs = append(r.facts.CRLs, facts)
-		if err := r.flawed(objectCRL, facts.URL, grave(facts.Flaws)); err != nil {
-			return err
-		}
-		if crl.Listed == nil {
-			return r.notYet(objectCRL, facts.URL+" does not list the certificate")
-		}
-		return nil
-	})
 }
 
 // askRevoked asks each of the certificate's responders. It asks by GET, as RFC 5019

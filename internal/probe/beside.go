@@ -73,8 +73,11 @@ type CRL struct {
 	Lifetime time.Duration `json:"lifetime_ns,omitempty"`
 	// Older says that its URL has had a newer one before, less than an hour ago or than
 	// Lifetime: caches have both for a while.
-	Older bool   `json:"older,omitempty"`
-	Flaws []Flaw `json:"flaws,omitempty"`
+	Older bool `json:"older,omitempty"`
+	// Unchanged says that the server has answered that it is still the list that was
+	// read before (304): only ThisUpdate and NextUpdate are known.
+	Unchanged bool   `json:"unchanged,omitempty"`
+	Flaws     []Flaw `json:"flaws,omitempty"`
 }
 
 // LatestCRL is the newest list that a URL has had.

@@ -51,6 +51,9 @@ type Revocation struct {
 	Undated bool `json:"undated,omitempty"`
 	// Absent is when it was last seen that it did not show, At in the beginning.
 	Absent time.Time `json:"absent,omitzero"`
+	// Lists are those that were read whole while it is watched, and lacked it. Facts
+	// leave them out.
+	Lists []ReadList `json:"lists,omitempty"`
 	// Via is where it is watched whether it shows; empty: it is not.
 	Via RevocationVia `json:"via,omitempty"`
 	// Shown is when it was first seen there; zero: it was not.
@@ -60,6 +63,20 @@ type Revocation struct {
 	Propagation *time.Duration `json:"propagation_ns,omitempty"`
 	// GivenUp says that nobody looks any more.
 	GivenUp bool `json:"given_up,omitempty"`
+}
+
+// ReadList is a revocation list as it was last read whole.
+type ReadList struct {
+	URL        string    `json:"url"`
+	At         time.Time `json:"at"` // when it was read
+	ThisUpdate time.Time `json:"this_update"`
+	NextUpdate time.Time `json:"next_update,omitzero"` // zero: it names none
+	// ETag and LastModified are what its server calls it by (RFC 9110 §8.8), in the
+	// server's words; empty: it does not, or not so that the next one is another.
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+	// Untrue says that its server has answered that it has no newer one when it had.
+	Untrue bool `json:"untrue,omitempty"`
 }
 
 // RevocationVia is where others learn that a certificate is revoked.

@@ -150,7 +150,7 @@ func (r *Runner) Open(kind probe.FollowUpKind) []probe.FollowUp {
 func shown(f probe.FollowUp) probe.FollowUp {
 	if f.Revocation != nil {
 		v := *f.Revocation
-		v.Chain = nil
+		v.Chain, v.Lists = nil, nil
 		f.Revocation = &v
 	}
 	return f

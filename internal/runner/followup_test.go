@@ -406,7 +406,7 @@ func TestStopLeavesRetries(t *testing.T) {
 func TestResultsLeaveChainsOut(t *testing.T) {
 	store := newMemory()
 	bubble(t, Options{Store: store}, func(h *harness) {
-		f := probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{Serial: "2a", Chain: [][]byte{{1}, {2}}}}
+		f := probe.FollowUp{ID: "1", Kind: probe.FollowUpRevoke, Revocation: &probe.Revocation{Serial: "2a", Chain: [][]byte{{1}, {2}}, Lists: []probe.ReadList{{URL: "http://ca.example/1.crl"}}}}
 		done := false
 		h.run = func(ctx context.Context, job Job) probe.Facts {
 			if job.FollowUp != nil {

@@ -62,6 +62,9 @@ func crl(c *probe.CRL) string {
 	if c.ThisUpdate.IsZero() {
 		return said(c.URL, "it cannot be read")
 	}
+	if c.Unchanged {
+		return said(c.URL, goodFor(c.ThisUpdate, c.NextUpdate), "still the one that was read before")
+	}
 	number, sharded, older := "", "", ""
 	if c.Number != "" {
 		number = "number " + c.Number

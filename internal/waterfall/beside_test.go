@@ -21,6 +21,7 @@ func TestFactsBeside(t *testing.T) {
 	r := &probe.Result{Facts: probe.Facts{
 		CRLs: []probe.CRL{
 			{URL: "http://c/1.crl", Issuer: "CN=ca", ThisUpdate: from, NextUpdate: until, Number: "4096", Entries: 1, Bytes: 345, Sharded: true, Older: true},
+			{URL: "http://c/1.crl", ThisUpdate: from, NextUpdate: until, Unchanged: true},
 			{URL: "http://c/2.crl", Flaws: wrong(probe.FlawCRLUnreadable)},
 			{URL: "http://c/3.crl", Issuer: "CN=ca", ThisUpdate: from, Entries: 2, Bytes: 1, Flaws: append(wrong(probe.FlawCRLStale), wrong(probe.FlawCRLNumber)...)},
 		},
@@ -45,6 +46,7 @@ func TestFactsBeside(t *testing.T) {
 	}}
 	want := []string{
 		"revocation list: http://c/1.crl: number 4096, of 2026-11-23 06:00 UTC until 2026-11-30 06:00 UTC, 1 entry, 345 bytes, by CN=ca, for its own URL, older than one before",
+		"revocation list: http://c/1.crl: of 2026-11-23 06:00 UTC until 2026-11-30 06:00 UTC, still the one that was read before",
 		"! revocation list: http://c/2.crl: it cannot be read",
 		"! flaw: crl_unreadable: so it is",
 		"! revocation list: http://c/3.crl: of 2026-11-23 06:00 UTC, 2 entries, 1 byte, by CN=ca",
