@@ -74,7 +74,7 @@ type Exporter struct {
 // NewExporter configures acme_exporter for ca, with its responders at p.
 func NewExporter(tb testing.TB, p Ports, ca CA) *Exporter {
 	tb.Helper()
-	e := &Exporter{tb: tb, namespace: p.Namespace, dir: tb.TempDir(), address: process.Loopback(freePort(tb, "tcp"))}
+	e := &Exporter{tb: tb, namespace: p.Namespace, dir: tb.TempDir(), address: process.Loopback(FreePort(tb, "tcp"))}
 	e.URL = "http://" + e.address
 	write(tb, e.ConfigFile(), fmt.Appendf(nil, configuration,
 		ca.DirectoryURL, ca.RootFile, process.Loopback(p.HTTP), process.Loopback(p.DNS),

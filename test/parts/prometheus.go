@@ -49,7 +49,7 @@ func NewPrometheus(tb testing.TB, configFile string, flags ...string) *Prometheu
 // NewPrometheus is [NewPrometheus] in the namespace.
 func (n *Namespace) NewPrometheus(tb testing.TB, configFile string, flags ...string) *Prometheus {
 	tb.Helper()
-	address := process.Loopback(freePort(tb, "tcp"))
+	address := process.Loopback(FreePort(tb, "tcp"))
 	storage := "--storage.tsdb.path="
 	if slices.Contains(flags, "--agent") {
 		storage = "--storage.agent.path="

@@ -18,29 +18,6 @@ import (
 // machines.
 const Timeout = 60 * time.Second
 
-// Ports are where acme_exporter's responders listen, on 127.0.0.1. A CA has to
-// know them before acme_exporter runs.
-type Ports struct {
-	HTTP, TLS, DNS int
-	// Namespace is the network in which all of it is.
-	Namespace *Namespace
-}
-
-// NewPorts finds ports that are free.
-func NewPorts(tb testing.TB) Ports {
-	tb.Helper()
-	return Ports{HTTP: freePort(tb, "tcp"), TLS: freePort(tb, "tcp"), DNS: freePort(tb, "tcp", "udp")}
-}
-
-func freePort(tb testing.TB, networks ...string) int {
-	tb.Helper()
-	port, err := process.FreePort(0, networks...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return port
-}
-
 // Start starts cmd; what it writes is shown if the test fails. It is killed
 // when the test ends, if it is still there.
 func Start(tb testing.TB, cmd *exec.Cmd) *process.Process {

@@ -42,7 +42,7 @@ type ListingStepCA struct {
 // leaves its port out.
 func StartListingStepCA(tb testing.TB, p Ports, located bool) *ListingStepCA {
 	tb.Helper()
-	address := process.Loopback(freePort(tb, "tcp"))
+	address := process.Loopback(FreePort(tb, "tcp"))
 	url, dir := "http://"+address+"/1.0/crl", tb.TempDir()
 	list := map[string]any{"enabled": true, "generateOnRevoke": true, "cacheDuration": "24h"}
 	if located {
@@ -80,7 +80,7 @@ func startStepCA(tb testing.TB, p Ports, dir string, provisioner, more map[strin
 	file := func(name string) string { return filepath.Join(dir, name) }
 	roots := stepCAKeys(tb, file)
 
-	address := process.Loopback(freePort(tb, "tcp"))
+	address := process.Loopback(FreePort(tb, "tcp"))
 	settings := map[string]any{
 		"root": file("root.pem"), "crt": file("intermediate.pem"), "key": file("intermediate.key"),
 		"address":  address,

@@ -32,10 +32,7 @@ func startPrometheus(tb testing.TB, dir string, oldest bool) *prometheus {
 			tb.Fatalf("%v: type make deps", err)
 		}
 	}
-	port, err := process.FreePort(0, "tcp")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	port := parts.FreePort(tb, "tcp")
 	config := filepath.Join(tb.TempDir(), "prometheus.yml")
 	if err := os.WriteFile(config, []byte("global: {}\n"), 0o600); err != nil {
 		tb.Fatal(err)
