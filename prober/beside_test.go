@@ -50,7 +50,7 @@ type publisher struct {
 	// conditional are how many requests asked for another version than the one before.
 	conditional int
 	sent        int // bytes of bodies
-	last  []*x509.Certificate
+	last        []*x509.Certificate
 	// lastErr is what Last fails with.
 	lastErr error
 }
