@@ -92,7 +92,7 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 		a.undo, err = r.leave(probe.FollowUp{
 			Kind: probe.FollowUpRevoke, URL: a.order.url, Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified},
 			Forbidden: &probe.Forbidden{Expected: a.expected, Identifier: name, Doubt: "the run that ordered it was cut before it could say who came to our responders"},
-		}, revokeLife)
+		}, probe.WatchLife)
 		return err
 	})
 	if err != nil {

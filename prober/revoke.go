@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -25,8 +26,9 @@ type Revocations interface {
 	Begin() error
 }
 
-// revokeLife is how long it is tried to revoke a certificate.
-const revokeLife = 24 * time.Hour
+// revokeLasts is how long it is tried to revoke a certificate. The follow-up is kept for
+// [probe.WatchLife], so that the last try can say that there will be none.
+const revokeLasts = 24 * time.Hour
 
 // finalizationLasts is how long a request to finalize an order may be on its way.
 const finalizationLasts = time.Minute
@@ -67,7 +69,7 @@ func (r *run) sampleRevocation(chain []*x509.Certificate, reason probe.Revocatio
 
 // leaveRevocation stores the follow-up that revokes the certificate, leaf first.
 func (r *run) leaveRevocation(chain []*x509.Certificate, reason probe.RevocationReason) error {
-	_, err := r.leave(probe.FollowUp{Kind: probe.FollowUpRevoke, Revocation: revocationOf(chain, reason)}, revokeLife)
+	_, err := r.leave(probe.FollowUp{Kind: probe.FollowUpRevoke, Revocation: revocationOf(chain, reason)}, probe.WatchLife)
 	return err
 }
 
@@ -88,12 +90,43 @@ func serialOf(c *x509.Certificate) string {
 
 // followRevoke revokes the follow-up's certificate with the account's key (RFC 8555
 // §7.6). It succeeds where there is none to be revoked, or it was before. A
-// revocation that the CA will never take is dropped.
+// revocation that the CA will never take is dropped, and so is one that it has not taken
+// for a day.
 func followRevoke(ctx context.Context, r *run) error {
 	what := r.FollowUp.Revocation
 	if what == nil {
 		return r.giveUp(fail(probe.FailureLocal, objectRevocation, "the stored follow-up does not say what to revoke"))
 	}
+	err := r.followRevoke(ctx, what)
+	f, ok := errors.AsType[*failure](err)
+	if ok && f.Kind != probe.FailureCanceled && time.Since(r.FollowUp.Created) >= revokeLasts && !r.settled() {
+		return r.giveUpRevoking(f)
+	}
+	return err
+}
+
+// settled reports whether the certificate is revoked, or left to another follow-up, or
+// given up.
+func (r *run) settled() bool {
+	v := r.facts.Revocation
+	return v != nil && (v.GivenUp || !v.At.IsZero()) ||
+		slices.ContainsFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.Kind == probe.FollowUpRevoke })
+}
+
+// giveUpRevoking drops the follow-up, which revokes, and says that it has come to
+// nothing.
+func (r *run) giveUpRevoking(f *failure) error {
+	if r.facts.Revocation == nil {
+		seen := *r.FollowUp.Revocation
+		seen.Chain, seen.Asked = nil, time.Time{}
+		r.facts.Revocation = &seen
+	}
+	r.facts.Revocation.GivenUp = true
+	return r.giveUp(f)
+}
+
+// followRevoke tries to revoke once.
+func (r *run) followRevoke(ctx context.Context, what *probe.Revocation) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
@@ -131,7 +164,7 @@ func (r *run) lost(what string) error {
 	}
 	f := r.broken(objectOrder, "the order that was finalized %s: whether a certificate came of it, which would have to be revoked, cannot be known any more", what)
 	f.Kind = probe.FailureObject
-	return r.giveUp(f)
+	return r.giveUpRevoking(f)
 }
 
 // findRevocation looks what became of the follow-up's order. Where that has led to a
@@ -193,7 +226,7 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 func (r *run) revoke(ctx context.Context, what *probe.Revocation) (before bool, err error) {
 	if r.directory.RevokeCert == "" {
 		f := fail(probe.FailureUnsupported, objectDirectory, "the CA's directory has no revokeCert")
-		return false, r.giveUp(f)
+		return false, r.giveUpRevoking(f)
 	}
 	if err := r.checkDirectory([]string{"revokeCert"}); err != nil {
 		return false, err
@@ -218,7 +251,7 @@ func (r *run) revoke(ctx context.Context, what *probe.Revocation) (before bool, 
 	case ok && f.problem == problemAlreadyRevoked:
 		return true, nil
 	case ok && f.problem == "badRevocationReason":
-		return false, r.giveUp(f)
+		return false, r.giveUpRevoking(f)
 	}
 	return false, err
 }

@@ -1,10 +1,12 @@
 package prober
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +90,7 @@ func TestSampleRevocation(t *testing.T) {
 	if f.Revocation.Serial != facts.Certificate.Serial || f.Revocation.Reason != probe.ReasonSuperseded || len(f.Revocation.Chain) != 2 || f.URL != "" {
 		t.Errorf("follow-up %+v", f)
 	}
-	if life := f.Expires.Sub(f.Created); life != revokeLife {
+	if life := f.Expires.Sub(f.Created); life != probe.WatchLife {
 		t.Errorf("it lives %s", life)
 	}
 
@@ -256,10 +258,69 @@ func TestRevokeFails(t *testing.T) {
 			if dropped := len(b.list()) > before; dropped != tt.drops {
 				t.Errorf("events %v, dropped %v, want %v", b.list()[before:], dropped, tt.drops)
 			}
-			if !facts.Revocation.At.IsZero() {
+			if !facts.Revocation.At.IsZero() || facts.Revocation.GivenUp != tt.drops {
 				t.Errorf("revocation %+v", facts.Revocation)
 			}
 		})
+	}
+}
+
+// TestRevokeGivenUp holds that it is tried for a day to revoke a certificate, and that
+// the last try says that it has come to nothing, whatever was in its way.
+func TestRevokeGivenUp(t *testing.T) {
+	serverInternal := fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}
+	for _, tt := range []struct {
+		name  string
+		call  probe.CallName
+		fault fakeca.Fault
+		ago   time.Duration
+		kind  probe.FailureKind // empty: it is revoked
+		over  bool
+	}{
+		{"not for a day", "revoke-cert", serverInternal, revokeLasts - time.Minute, probe.FailureCall, false},
+		{"for a day", "revoke-cert", serverInternal, revokeLasts, probe.FailureCall, true},
+		{"too often", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "rateLimited", Status: 429}}, revokeLasts, probe.FailureCall, true},
+		{"not reached", "directory", fakeca.Fault{Status: 503}, revokeLasts, probe.FailureCall, true},
+		{"late", "revoke-cert", fakeca.Fault{Problem: &fakeca.Problem{Type: "alreadyRevoked"}}, revokeLasts, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, f := revocable(t)
+			f.Created = time.Now().Add(-tt.ago)
+			before := len(b.list())
+			b.ca.Fault(tt.call, tt.fault, 0)
+			facts := b.follow(f)
+			if got := facts.Failure; (got == nil) != (tt.kind == "") || got != nil && got.Kind != tt.kind {
+				t.Errorf("failure %+v, want %s", got, tt.kind)
+			}
+			r := probe.Result{FollowUp: f.Kind, Facts: facts}
+			if missing := r.MissingRevocation(); (missing == probe.ViaAPI) != tt.over || !tt.over && missing != "" {
+				t.Errorf("missing %q, want it to be given up: %v", missing, tt.over)
+			}
+			if tt.over && (facts.Revocation.Serial != f.Revocation.Serial || facts.Revocation.Chain != nil || !slices.Equal(b.list()[before:], []string{"drop"})) {
+				t.Errorf("revocation %+v, events %v", facts.Revocation, b.list()[before:])
+			}
+		})
+	}
+
+	// What is left to another follow-up, or cut, is not given up.
+	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
+	wantSuccess(t, b.run(probe.ProberIssue))
+	f := probe.FollowUp{
+		ID: "1", Kind: probe.FollowUpRevoke, URL: b.ca.OrderURL(0), Created: time.Now().Add(-revokeLasts),
+		Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified}, Forbidden: &probe.Forbidden{Expected: probe.ProblemUnauthorized, Identifier: "a.example"},
+	}
+	facts := b.follow(f)
+	if facts.Failure == nil || facts.Failure.Kind != probe.FailureRefusal || facts.Revocation != nil || len(facts.FollowUps) != 1 {
+		t.Errorf("failure %+v, revocation %+v, follow-ups %v", facts.Failure, facts.Revocation, facts.FollowUps)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b, f = revocable(t)
+	f.Created = time.Now().Add(-revokeLasts)
+	req := b.request(probe.ProberIssue)
+	req.FollowUp = &f
+	if facts := Run(ctx, req); facts.Failure == nil || facts.Failure.Kind != probe.FailureCanceled || facts.Revocation != nil {
+		t.Errorf("failure %+v, revocation %+v", facts.Failure, facts.Revocation)
 	}
 }
 
@@ -328,6 +389,9 @@ func TestRevokeOrder(t *testing.T) {
 				}
 				if dropped := len(b.list()) > before; dropped != (tt.lost && finalized) {
 					t.Errorf("finalized %v: dropped %v", finalized, dropped)
+				}
+				if given := facts.Revocation != nil && facts.Revocation.GivenUp; given != (tt.lost && finalized) {
+					t.Errorf("finalized %v: given up %v", finalized, given)
 				}
 				if want == "" {
 					wantSuccess(t, facts)

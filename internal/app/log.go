@@ -24,6 +24,9 @@ func (o logObserver) Observe(r *probe.Result) {
 	if p := r.Perspectives; p.Few() {
 		o.logger.Warn("Validators came from fewer networks than expected", append(slices.Clone(attrs), "name", p.Identifier, "networks", p.Networks, "minimum", p.Minimum)...)
 	}
+	if r.MissingRevocation() == probe.ViaAPI {
+		o.logger.Warn("Revocation given up: the certificate stays valid", append(slices.Clone(attrs), "serial", r.Revocation.Serial, "reason", r.Revocation.Reason)...)
+	}
 	v := r.Verdict
 	switch v.Outcome {
 	case probe.OutcomeSuccess:

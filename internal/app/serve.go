@@ -288,4 +288,6 @@ func (e *exporter) Budgets(now time.Time) []probe.Budget {
 func (e *exporter) OK() bool { return e.executor.book.OK() }
 
 // Pending implements metrics.Revocations.
-func (e *exporter) Pending() []probe.FollowUp { return e.runner.Open(probe.FollowUpWatchRevocation) }
+func (e *exporter) Pending() []probe.FollowUp {
+	return append(e.runner.Open(probe.FollowUpRevoke), e.runner.Open(probe.FollowUpWatchRevocation)...)
+}

@@ -75,7 +75,7 @@ const (
 	steadyPair, steadyTarget = 322, 71
 	worstPair, worstTarget   = 499, 72
 	publicationSeries        = 11
-	revocationSeries         = 60
+	revocationSeries         = 61
 	worstRevocations         = 70       // beyond worstLimit
 	conditionalSeries        = 10       // of the checks that not all pairs make
 	steadyLimit, worstLimit  = 400, 520 // of a pair

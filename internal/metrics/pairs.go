@@ -117,6 +117,7 @@ func (m *Metrics) initialise(p *pair) {
 		}
 	}
 	if p.revokes {
+		m.f.revoked.missing.WithLabelValues(p.labels(string(probe.ViaAPI))...)
 		for _, via := range probe.RevocationVias() {
 			m.f.revoked.propagation.WithLabelValues(p.labels(string(via))...)
 			m.f.revoked.missing.WithLabelValues(p.labels(string(via))...)

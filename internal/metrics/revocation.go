@@ -10,7 +10,8 @@ import (
 
 // Revocations knows which of them do not show yet. It is asked at every scrape.
 type Revocations interface {
-	// Pending returns the follow-ups that watch them.
+	// Pending returns the follow-ups that revoke certificates, and those that watch what
+	// comes of it.
 	Pending() []probe.FollowUp
 }
 
@@ -30,10 +31,10 @@ func declareRevocations(d *declarer) revocationFamilies {
 			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could see for 20 min before that it does not show, nor where it is not known when the CA has revoked.",
 			"via"),
 		missing: d.counter(ofPair, "acme_revocations_missing_total",
-			"Revocations that the CA has taken, and that did not show within 24 h on the lists (crl) or by the responders (ocsp), so that nobody looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",
+			"Revocations that the CA has not taken within 24 h (api), and those that it has taken and that did not show within 24 h on the lists (crl) or by the responders (ocsp), so that nobody asks or looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",
 			"via"),
 		pending: d.scraped(ofPair, "gauge", namePending,
-			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp). Absent where all show, and when it is given up: after 24 h, or 48 h where nothing could be asked. Only where the module has `revoke` or `expect`.",
+			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp); of those that the CA was asked for in vain (api), when the certificate was first to be revoked. Absent where all show, and when it is given up: after 24 h, or 48 h where nothing could be asked. Only where the module has `revoke` or `expect`.",
 			"via"),
 	}
 }
@@ -60,9 +61,15 @@ func (c *revocationCollector) Collect(out chan<- prometheus.Metric) {
 		if f.Revocation == nil {
 			continue
 		}
-		s := series{f.Pair, f.Revocation.Via}
-		if at, ok := oldest[s]; !ok || f.Revocation.At.Before(at) {
-			oldest[s] = f.Revocation.At
+		s, since := series{f.Pair, f.Revocation.Via}, f.Revocation.At
+		if f.Kind == probe.FollowUpRevoke {
+			if f.Attempts == 0 {
+				continue // its turn is to come, or the certificate
+			}
+			s.via, since = probe.ViaAPI, f.Created
+		}
+		if at, ok := oldest[s]; !ok || since.Before(at) {
+			oldest[s] = since
 		}
 	}
 	c.metrics.mu.Lock()

@@ -88,6 +88,9 @@ func TestRevocationsPending(t *testing.T) {
 	open := func(p probe.Pair, via probe.RevocationVia, at time.Time) probe.FollowUp {
 		return probe.FollowUp{Pair: p, Revocation: &probe.Revocation{Via: via, At: at}}
 	}
+	asked := func(created time.Time, attempts int) probe.FollowUp {
+		return probe.FollowUp{Pair: issuing, Kind: probe.FollowUpRevoke, Created: created, Attempts: attempts, Revocation: &probe.Revocation{}}
+	}
 	all := &pending{}
 	m, reg := newMetricsOf(t, Options{Revocations: all})
 	m.Apply([]config.Pair{revoking("1")})
@@ -101,8 +104,10 @@ func TestRevocationsPending(t *testing.T) {
 	*all = pending{
 		open(issuing, probe.ViaCRL, start.Add(time.Hour)), open(issuing, probe.ViaCRL, start), open(issuing, probe.ViaOCSP, start.Add(time.Minute)),
 		open(probe.Pair{Target: "gone", Module: "issue"}, probe.ViaCRL, start), {Pair: issuing},
+		asked(start.Add(2*time.Hour), 1), asked(start.Add(time.Hour), 3), asked(start, 0),
 	}
 	want("the oldest", map[string]float64{
+		"acme_revocation_oldest_pending_timestamp_seconds{via=api}":  seconds(start.Add(time.Hour)), // that was tried
 		"acme_revocation_oldest_pending_timestamp_seconds{via=crl}":  seconds(start),
 		"acme_revocation_oldest_pending_timestamp_seconds{via=ocsp}": seconds(start.Add(time.Minute)),
 	})
@@ -118,9 +123,17 @@ func TestRevocationsMissing(t *testing.T) {
 	const name = "acme_revocations_missing_total"
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{revoking("1")})
-	want(t, reg, map[string]float64{name + "{via=crl}": 0, name + "{via=ocsp}": 0})
+	want(t, reg, map[string]float64{name + "{via=api}": 0, name + "{via=crl}": 0, name + "{via=ocsp}": 0})
 	m.RestoreMissing(issuing, map[probe.RevocationVia]uint64{probe.ViaOCSP: 2})
-	_, watched := revocations(start, time.Hour)
+	revoked, watched := revocations(start, time.Hour)
+	// Whoever's fault it is that it is not revoked, it is not.
+	for _, v := range []probe.Verdict{{Outcome: probe.OutcomeSkipped}, {Outcome: probe.OutcomeFailure, Fault: probe.FaultUnreachable}} {
+		for _, what := range []*probe.Revocation{nil, {}, {GivenUp: true}} {
+			r := *revoked
+			r.Verdict, r.Revocation = v, what
+			m.Observe(&r)
+		}
+	}
 	for _, w := range watched {
 		for _, v := range []probe.Verdict{{Outcome: probe.OutcomeSkipped}, {Outcome: probe.OutcomeFailure, Fault: probe.FaultCA}} {
 			for _, over := range []bool{false, true} {
@@ -130,7 +143,7 @@ func TestRevocationsMissing(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(map[string]float64{name + "{via=crl}": 1, name + "{via=ocsp}": 3}, values(t, reg, name)); diff != "" {
+	if diff := cmp.Diff(map[string]float64{name + "{via=api}": 2, name + "{via=crl}": 1, name + "{via=ocsp}": 3}, values(t, reg, name)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -61,7 +61,7 @@ type Revocation struct {
 	// Propagation is At to Shown; nil: it does not show yet, or nobody has looked for
 	// so long that it may have done so much earlier.
 	Propagation *time.Duration `json:"propagation_ns,omitempty"`
-	// GivenUp says that nobody looks any more.
+	// GivenUp says that nobody looks any more, or asks the CA.
 	GivenUp bool `json:"given_up,omitempty"`
 }
 
@@ -82,13 +82,15 @@ type ReadList struct {
 // RevocationVia is where others learn that a certificate is revoked.
 type RevocationVia string
 
-// The ways. They are values of a label.
+// The ways, and before them the CA itself, which has to be told. They are values of a
+// label.
 const (
+	ViaAPI  RevocationVia = "api"
 	ViaCRL  RevocationVia = "crl"
 	ViaOCSP RevocationVia = "ocsp"
 )
 
-// RevocationVias lists every way.
+// RevocationVias lists every way in which others learn of it.
 func RevocationVias() []RevocationVia { return []RevocationVia{ViaCRL, ViaOCSP} }
 
 // LastRevocation is a pair's last revocation, and what has come of it.
@@ -102,7 +104,8 @@ type LastRevocation struct {
 
 // WatchLife is for how long it is looked at most whether a revocation shows: twice the
 // day that a CA has, so that an exporter that is down for a night, or a line that is
-// cut, does not hide what came of it.
+// cut, does not hide what came of it. A revocation that the CA has to take is kept as
+// long.
 const WatchLife = 48 * time.Hour
 
 // WatchedRevocation is what has come of a revocation in one way; while it neither
@@ -114,10 +117,16 @@ type WatchedRevocation struct {
 }
 
 // MissingRevocation returns by which way the revocation that the run watched never
-// showed, so that nobody looks any more; empty: by none.
+// showed, so that nobody looks any more, and ViaAPI where it is that the CA has not
+// taken; empty: by none.
 func (r *Result) MissingRevocation() RevocationVia {
-	if r.FollowUp != FollowUpWatchRevocation || r.Revocation == nil || !r.Revocation.GivenUp || r.Verdict.Outcome != OutcomeFailure {
+	switch {
+	case r.Revocation == nil || !r.Revocation.GivenUp:
 		return ""
+	case r.FollowUp == FollowUpRevoke:
+		return ViaAPI // whosever fault it is: the certificate stays valid
+	case r.FollowUp == FollowUpWatchRevocation && r.Verdict.Outcome == OutcomeFailure:
+		return r.Revocation.Via
 	}
-	return r.Revocation.Via
+	return ""
 }

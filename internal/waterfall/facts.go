@@ -137,6 +137,8 @@ func revocation(v *probe.Revocation) string {
 		s += ", revoked at " + v.At.UTC().Format(time.RFC3339)
 	}
 	switch {
+	case v.Via == "" && v.GivenUp:
+		s += ", which the CA has not taken, and is given up"
 	case v.Via == "":
 	case v.Propagation != nil:
 		s += fmt.Sprintf(", shows by %s after %s", v.Via, v.Propagation.Round(time.Second))

@@ -17,6 +17,7 @@ func TestRevocation(t *testing.T) {
 		want string
 	}{
 		{probe.Revocation{}, "serial 2a, reason superseded"},
+		{probe.Revocation{GivenUp: true}, "serial 2a, reason superseded, which the CA has not taken, and is given up"},
 		{probe.Revocation{At: at}, begins},
 		{probe.Revocation{At: at, Via: probe.ViaCRL}, begins + ", does not show by crl yet"},
 		{probe.Revocation{At: at, Via: probe.ViaOCSP, Shown: at.Add(took), Propagation: &took}, begins + ", shows by ocsp after 12m0s"},
