@@ -74,7 +74,7 @@ func declareRuns(d *declarer) runFamilies {
 		duration: d.histogram(ofPair, "acme_probe_duration_seconds", runBounds,
 			"Duration of runs that succeeded or failed. Skipped runs and follow-ups are not in it."),
 		steps: d.histogram(ofPair, "acme_step_duration_seconds", stepBounds,
-			"Duration of the steps that succeeded: validation is from challenge accepted to authorization valid, finalization from finalize sent to order valid. publication, which only runs with a record at name servers elsewhere have, is from the first look for its place until every name server has it. revocation is that of a certificate. The validation and the finalization of a module with `issue.expect`, and the step in which the CA refuses, are not in it. The steps that are ours alone (setup, certificate) and those of other follow-ups are not in it.",
+			"Duration of the steps that succeeded: validation is from challenge accepted to authorization valid, finalization from finalize sent to order valid. publication, which only runs with a record at name servers elsewhere have, is from the first look for its place until every name server has it. account is that of modules with the prober account: others make an account once. The validation and the finalization of a module with `issue.expect`, and the step in which the CA refuses, are not in it. The steps that are ours alone (setup, certificate) and those of follow-ups are not in it: a revocation is one call, revoke-cert.",
 			"step"),
 		info: d.gauge(ofPair, "acme_probe_info",
 			"Always 1: the pair's prober, and its challenge type where it solves one.",
@@ -98,10 +98,10 @@ type callFamilies struct {
 func declareCalls(d *declarer) callFamilies {
 	return callFamilies{
 		duration: d.histogram(ofPair, "acme_request_duration_seconds", requestBounds,
-			"Duration of the API calls that were answered, whatever the status, from connection ready to the last byte: the CA's time and one round trip. Setting up the connection is not in it.",
+			"Duration of the API calls that were answered, whatever the status, from connection ready to the last byte: the CA's time and one round trip. Setting up the connection is not in it, and neither are the calls to make and change an account of modules with another prober than account.",
 			"call"),
 		requests: d.counter(ofPair, "acme_requests_total",
-			"API calls by HTTP status. The code is other for a status that is rare or not one of that call, and none if there was no whole answer.",
+			"API calls by HTTP status. The code is other for a status that is rare or not one of that call (404 is one of GET requests), and none if there was no whole answer.",
 			"call", "code"),
 		retries: d.counter(ofPair, "acme_request_retries_total",
 			"API calls that repeated one before, by why: bad_nonce, other.",

@@ -19,11 +19,16 @@ func (m *Metrics) countRun(p *pair, r *probe.Result) {
 		m.f.runs.duration.WithLabelValues(p.labels()...).Observe(r.Duration.Seconds())
 	}
 	for _, s := range r.Steps {
-		if s.OK && s.Name != probe.StepSetup && s.Name != probe.StepCertificate && !ofRefusal(r, s.Name) {
+		if s.OK && s.Name != probe.StepSetup && s.Name != probe.StepCertificate && !ofRefusal(r, s.Name) && p.times(s.Name == probe.StepAccount) {
 			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
 		}
 	}
 }
+
+// times reports whether the duration of something that p does is to be counted. Only
+// modules of the prober account are about accounts; others make theirs once, and a
+// histogram of that would cost as much as any other.
+func (p *pair) times(ofAccount bool) bool { return !ofAccount || p.prober == probe.ProberAccount }
 
 // ofRefusal reports whether a step that has ended as it had to is none that others can
 // be compared with: the CA was to refuse.
@@ -31,17 +36,11 @@ func ofRefusal(r *probe.Result, step probe.StepName) bool {
 	return r.Refusal != nil && (step == r.Refusal.Step || step == probe.StepValidation || step == probe.StepFinalization)
 }
 
-// countFollowUp counts a follow-up. One that revokes does what is to be measured, and
-// is apart from its run only so that it cannot get lost.
+// countFollowUp counts a follow-up.
 func (m *Metrics) countFollowUp(p *pair, r *probe.Result) {
 	m.f.runs.followUps.WithLabelValues(p.labels(string(r.FollowUp), string(r.Verdict.Outcome))...).Inc()
 	if via := r.MissingRevocation(); via != "" && p.revokes {
 		m.f.revoked.missing.WithLabelValues(p.labels(string(via))...).Inc()
-	}
-	for _, s := range r.Steps {
-		if s.OK && s.Name == probe.StepRevocation {
-			m.f.runs.steps.WithLabelValues(p.labels(string(s.Name))...).Observe(s.Duration.Seconds())
-		}
 	}
 	if v := r.Revocation; p.revokes && v != nil && v.Propagation != nil && r.Verdict.Success() {
 		m.f.revoked.propagation.WithLabelValues(p.labels(string(v.Via))...).Observe(v.Propagation.Seconds())
@@ -54,7 +53,7 @@ func (m *Metrics) countCalls(p *pair, r *probe.Result) {
 		c := &r.Calls[i]
 		name := string(c.Name)
 		m.f.calls.requests.WithLabelValues(p.labels(name, code(c))...).Inc()
-		if c.Answered() {
+		if c.Answered() && p.times(c.Name == probe.CallNewAccount || c.Name == probe.CallAccount) {
 			m.f.calls.duration.WithLabelValues(p.labels(name)...).Observe(c.Processing().Seconds())
 		}
 		if c.Method == http.MethodPost && c.Name != probe.CallOCSP {
@@ -163,21 +162,30 @@ func retryCause(cause string) string {
 	return "other"
 }
 
-// code bounds the values of the label code: the statuses of RFC 8555 (two of them
+// code bounds the values of the label code: the statuses of RFC 8555 (some of them only
 // for the calls that have them) and of what commonly stands before a CA.
 func code(c *probe.Call) string {
 	if !c.Answered() {
 		return "none"
 	}
+	nonce := c.Name == probe.CallNewNonce
 	switch c.Status {
-	case 200, 400, 403, 404, 429, 500, 502, 503, 504:
+	case 200, 403, 429, 500, 502, 503, 504:
 		return strconv.Itoa(c.Status)
+	case http.StatusBadRequest: // there is nothing to be wrong in a request for these
+		if c.Name != probe.CallDirectory && !nonce {
+			return "400"
+		}
+	case http.StatusNotFound: // of what is published; an order that is gone is rare
+		if c.Method != http.MethodPost && !nonce {
+			return "404"
+		}
 	case http.StatusCreated: // RFC 8555 §7.3, §7.4
 		if c.Name == probe.CallNewAccount || c.Name == probe.CallNewOrder {
 			return "201"
 		}
 	case http.StatusNoContent: // RFC 8555 §7.2
-		if c.Name == probe.CallNewNonce {
+		if nonce {
 			return "204"
 		}
 	}

@@ -155,8 +155,14 @@ func TestCodes(t *testing.T) {
 		{probe.CallOrder, 200, "200"}, {probe.CallOrder, 403, "403"}, {probe.CallOrder, 504, "504"}, {probe.CallOrder, 418, "other"},
 		{probe.CallNewOrder, 201, "201"}, {probe.CallNewAccount, 201, "201"}, {probe.CallFinalize, 201, "other"}, {probe.CallNewNonce, 201, "other"},
 		{probe.CallNewNonce, 204, "204"}, {probe.CallNewOrder, 204, "other"},
+		{probe.CallOrder, 400, "400"}, {probe.CallDirectory, 400, "other"}, {probe.CallNewNonce, 400, "other"}, {probe.CallOCSP, 400, "400"},
+		{probe.CallOrder, 404, "other"}, {probe.CallDirectory, 404, "404"}, {probe.CallNewNonce, 404, "other"}, {probe.CallRenewalInfo, 404, "404"},
 	} {
-		if got := code(&probe.Call{Name: tt.call, Status: tt.status}); got != tt.want {
+		method := "GET"
+		if tt.call == probe.CallOrder {
+			method = "POST"
+		}
+		if got := code(&probe.Call{Name: tt.call, Method: method, Status: tt.status}); got != tt.want {
 			t.Errorf("%s %d is %q, want %q", tt.call, tt.status, got, tt.want)
 		}
 	}
@@ -384,8 +390,8 @@ func TestObserveRefusedAddress(t *testing.T) {
 	})
 }
 
-// TestObserveRevocation holds that the step of a follow-up that revokes is measured,
-// and those on the way to it are not.
+// TestObserveRevocation holds that the call of a follow-up that revokes is measured, and
+// no step of it: the one is as good as the other.
 func TestObserveRevocation(t *testing.T) {
 	m, reg := newMetrics(t, "")
 	m.Apply([]config.Pair{configured(issuing, "1")})
@@ -398,7 +404,6 @@ func TestObserveRevocation(t *testing.T) {
 	r.Verdict = probe.Verdict{Outcome: probe.OutcomeFailure, Fault: probe.FaultCA}
 	m.Observe(r)
 	for series, want := range map[string]float64{
-		"acme_step_duration_seconds{step=revocation}":                  1,
 		"acme_request_duration_seconds{call=revoke-cert}":              2,
 		"acme_follow_ups_total{kind=revoke,outcome=success}":           1,
 		"acme_follow_ups_total{kind=revoke,outcome=failure}":           1,
@@ -410,7 +415,34 @@ func TestObserveRevocation(t *testing.T) {
 			t.Errorf("%s is %v, %v, want %v; there are %v", series, got, ok, want, values(t, reg, name))
 		}
 	}
-	if got := values(t, reg, "acme_step_duration_seconds"); len(got) != 1 {
+	if got := values(t, reg, "acme_step_duration_seconds"); len(got) != 0 {
 		t.Errorf("steps %v", got)
+	}
+}
+
+// TestObserveAccount holds that how long it takes to find an account is measured where
+// that is what a module does, and not where one is made on the way; it counts all the
+// same.
+func TestObserveAccount(t *testing.T) {
+	for prober, measured := range map[probe.Prober]int{probe.ProberAccount: 1, probe.ProberIssue: 0} {
+		m, reg := newMetrics(t, "")
+		p := configured(issuing, "1")
+		module := *p.Module
+		module.Prober = prober
+		p.Module = &module
+		m.Apply([]config.Pair{p})
+		r := issuance(issuing, "1", start)
+		r.Steps = []probe.Step{{Name: probe.StepAccount, OK: true, Duration: ms}}
+		r.Calls = r.Calls[:1]
+		r.Calls[0].Name, r.Calls[0].Method = probe.CallNewAccount, "POST"
+		m.Observe(r)
+		for _, name := range []string{"acme_step_duration_seconds", "acme_request_duration_seconds"} {
+			if got := values(t, reg, name); len(got) != measured {
+				t.Errorf("%s: %s is %v", prober, name, got)
+			}
+		}
+		if got := values(t, reg, "acme_requests_total"); len(got) != 1 {
+			t.Errorf("%s: requests %v", prober, got)
+		}
 	}
 }

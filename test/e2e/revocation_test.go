@@ -54,7 +54,7 @@ func TestRevocation(t *testing.T) {
 	if count, _ := propagation(m, "via", "crl"); count != 0 {
 		t.Errorf("the CRL has shown %d revocations", count)
 	}
-	if m.Sum("acme_requests_total", "call", "revoke-cert", "code", "200") != 1 || !m.Has("acme_step_duration_seconds", "step", "revocation") {
+	if m.Sum("acme_requests_total", "call", "revoke-cert", "code", "200") != 1 || !m.Has("acme_request_duration_seconds", "call", "revoke-cert") {
 		t.Error("the revocation was not timed, or not made")
 	}
 	missed := m.Sum("acme_exporter_schedule_missed_total", "module", "issue_http")
