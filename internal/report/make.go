@@ -87,6 +87,8 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 		Version: Version, Generator: o.Generator, Created: m.now.In(o.Period.Since.Location()).Truncate(time.Second),
 		Period: o.Period, Before: m.before, Targets: []Target{},
 	}
+	// What is to come is no silence.
+	m.Period = o.Period.past(m.now)
 	m.tell("looking for targets")
 	keys, err := m.targets(ctx)
 	if err != nil {
@@ -165,8 +167,8 @@ func (m *maker) targets(ctx context.Context) ([]key, error) {
 	return keys, nil
 }
 
-// target makes the part of the report that is about one target; nil: nobody has seen it,
-// neither in the period nor in the one before.
+// target makes the part of the report that is about one target; nil: nobody has said how it is,
+// and nobody has counted a run, neither in the period nor in the one before.
 func (m *maker) target(ctx context.Context, of key) (*Target, error) {
 	now, err := m.readTimeline(ctx, of, m.Period)
 	if err != nil {
@@ -177,16 +179,13 @@ func (m *maker) target(ctx context.Context, of key) (*Target, error) {
 		return nil, err
 	}
 	line, lineBefore := now.overall(), before.overall()
-	if !saysAnything(line) && !saysAnything(lineBefore) {
-		return nil, nil
-	}
 	t := &Target{Target: of.target, Environment: of.environment}
 	t.Availability = now.availability(line, 0, len(line))
 	if saysAnything(lineBefore) {
 		a := before.availability(lineBefore, 0, len(lineBefore))
 		t.Before = &a
 	}
-	m.locations(t, now, before)
+	m.locations(of, t, now, before)
 	for first := 0; first < len(line); first += int(time.Hour / glance) {
 		end := min(first+int(time.Hour/glance), len(line))
 		t.Heat = append(t.Heat, Hour{Start: now.span(first).Start, Availability: now.availability(line, first, end)})
@@ -194,6 +193,10 @@ func (m *maker) target(ctx context.Context, of key) (*Target, error) {
 	c, err := m.count(ctx, of, t)
 	if err != nil {
 		return nil, err
+	}
+	if !saysAnything(line) && !saysAnything(lineBefore) && !t.Runs.any() && t.RunsBefore == nil {
+		m.miss(Missing{Kind: MissingAll, Target: of.target, Environment: of.environment, Text: nobodySaw(of)})
+		return nil, nil
 	}
 	if err := m.events(ctx, of, t, now, line); err != nil {
 		return nil, err
@@ -211,9 +214,14 @@ func (m *maker) target(ctx context.Context, of key) (*Target, error) {
 	return t, nil
 }
 
-// locations says how the target was at each of them.
-func (m *maker) locations(t *Target, now, before *timeline) {
-	names := append(now.names(), before.names()...)
+func nobodySaw(of key) string {
+	return fmt.Sprintf("Nobody has seen %s in the whole period.", of.target)
+}
+
+// locations says how the target was at each of them. One that never could say it has runs all
+// the same.
+func (m *maker) locations(of key, t *Target, now, before *timeline) {
+	names := slices.Concat(now.names(), before.names(), m.places[of])
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		line := now.locations[name]
@@ -221,9 +229,6 @@ func (m *maker) locations(t *Target, now, before *timeline) {
 			line = make([]state, now.all())
 		}
 		lineBefore := before.locations[name]
-		if !saysAnything(line) && !saysAnything(lineBefore) {
-			continue
-		}
 		l := Location{Location: name, Availability: now.availability(line, 0, len(line)), Silent: now.spans(line, silent, time.Hour)}
 		if saysAnything(lineBefore) {
 			a := before.availability(lineBefore, 0, len(lineBefore))
@@ -237,7 +242,10 @@ func (m *maker) locations(t *Target, now, before *timeline) {
 func (m *maker) missed(of key, t *Target, now *timeline, line []state) {
 	about := Missing{Target: of.target, Environment: of.environment}
 	if !saysAnything(line) {
-		about.Kind, about.Text = MissingAll, fmt.Sprintf("Nobody has seen %s in the whole period.", of.target)
+		about.Kind, about.Text = MissingAll, nobodySaw(of)
+		if t.Runs.any() {
+			about.Text = fmt.Sprintf("Nobody could say in the whole period how %s was, though there were runs: none of them gave evidence.", of.target)
+		}
 		m.miss(about)
 		return
 	}
@@ -272,7 +280,7 @@ func (m *maker) finish(r *Report, keys []key) {
 		m.miss(Missing{Kind: MissingAll, Text: "There is nothing of any target in the whole period: are the exporters scraped into this Prometheus?"})
 	}
 	if r.Unfinished() {
-		m.miss(Missing{Kind: MissingPeriod, Spans: []Span{{r.Created, r.Period.Until}}, Text: "The period was not over when this report was made."})
+		m.miss(Missing{Kind: MissingPeriod, Spans: []Span{{r.Created, r.Period.Until}}, Text: "The period was not over when this report was made: it is of what is over."})
 	}
 	for _, w := range m.client.warnings {
 		m.miss(Missing{Kind: MissingPart, Text: "The server warns, so that data may be missing: " + w})

@@ -68,6 +68,14 @@ func (p Period) before() Period {
 	return b
 }
 
+// past is the part of p that is over at a time; p itself, if that is before it.
+func (p Period) past(now time.Time) Period {
+	if now = now.In(p.Since.Location()).Truncate(time.Second); now.After(p.Since) && now.Before(p.Until) {
+		p.Until = now
+	}
+	return p
+}
+
 // weekStart is the Monday's midnight at or before t, in t's zone.
 func weekStart(t time.Time) time.Time {
 	days := (int(t.Weekday()) + 6) % 7 // since Monday

@@ -57,8 +57,19 @@ func overPanes(query string) func(at func(time.Time) (float64, bool), t time.Tim
 	}
 }
 
-// fakePrometheus answers each range query with the series of the first name that is in it.
+// fakePrometheus is a client of serveSeries.
 func fakePrometheus(t *testing.T, named map[string][]fakeSeries) *client {
+	t.Helper()
+	c, err := newClient(serveSeries(t, named), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// serveSeries answers each query with the series of the names that are in it, if they are of the
+// target that is in it.
+func serveSeries(t *testing.T, named map[string][]fakeSeries) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		number := func(name string) float64 {
@@ -69,18 +80,30 @@ func fakePrometheus(t *testing.T, named map[string][]fakeSeries) *client {
 			return v
 		}
 		result := []any{}
+		query := r.FormValue("query") + strings.Join(r.Form["match[]"], ",")
 		for name, list := range named {
-			if !strings.Contains(r.FormValue("query"), name) {
+			if !strings.Contains(query, name) {
 				continue
 			}
-			value := overPanes(r.FormValue("query"))
+			value := overPanes(query)
 			for _, s := range list {
-				if strings.Contains(r.FormValue("query"), `state="up"`) && s.labels["state"] != "up" {
+				target, of := s.labels["target"], strings.Contains(query, "target=")
+				if strings.Contains(query, `state="up"`) && s.labels["state"] != "up" || of && target != "" && !strings.Contains(query, matcher("target", target)) {
+					continue
+				}
+				if strings.HasSuffix(r.URL.Path, "/series") {
+					result = append(result, s.labels)
+					continue
+				}
+				if r.FormValue("start") == "" {
+					if v, ok := value(s.at, seconds(number("time"))); ok {
+						result = append(result, map[string]any{"metric": s.labels, "value": [2]any{number("time"), fmt.Sprint(v)}})
+					}
 					continue
 				}
 				values := [][2]any{}
 				for at := number("start"); at <= number("end"); at += number("step") {
-					if v, ok := value(s.at, seconds(at)); ok && (v == 1 || !strings.HasSuffix(r.FormValue("query"), "== 1")) {
+					if v, ok := value(s.at, seconds(at)); ok && (v == 1 || !strings.HasSuffix(query, "== 1")) {
 						values = append(values, [2]any{at, fmt.Sprint(v)})
 					}
 				}
@@ -89,14 +112,17 @@ func fakePrometheus(t *testing.T, named map[string][]fakeSeries) *client {
 				}
 			}
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{"resultType": "matrix", "result": result}})
+		var data any = map[string]any{"resultType": "matrix", "result": result}
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/series"):
+			data = result
+		case r.FormValue("start") == "":
+			data = map[string]any{"resultType": "vector", "result": result}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": data})
 	}))
 	t.Cleanup(server.Close)
-	c, err := newClient(server.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return server.URL
 }
 
 // TestRulesOfOneLocation holds that the votes of locations whose Prometheus has no rules are

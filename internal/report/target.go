@@ -14,7 +14,7 @@ type Target struct {
 	RunsBefore   *Runs         `json:"runs_before,omitempty"` // nil: there was none
 	// Certificates is nil where no module issues any.
 	Certificates *Certificates `json:"certificates,omitempty"`
-	// Locations are those that have seen it in the period or the one before, sorted
+	// Locations are those that have watched it in the period or the one before, sorted
 	// by name.
 	Locations []Location `json:"locations,omitempty"`
 	// Steps and Calls say how long each of them took: steps in the order in which a run
@@ -27,7 +27,7 @@ type Target struct {
 	// Latency is the chart of the period; nil: there is nothing to draw.
 	Latency *Latency `json:"latency,omitempty"`
 	// Heat has a cell for each hour of the period in order, 168 for a week (167 or 169
-	// where clocks are changed). The last one can be shorter.
+	// where clocks are changed), or fewer where it was not over. The last one can be shorter.
 	Heat []Hour `json:"heat"`
 	// Incidents that have a part in the period, in the order of their starts.
 	Incidents     []Incident     `json:"incidents,omitempty"`
@@ -38,7 +38,8 @@ type Target struct {
 	Budget []Budget `json:"budget,omitempty"`
 }
 
-// Availability says how a time was spent. Its four parts add up to the period. Over
+// Availability says how a time was spent. Its four parts add up to the period, or to what
+// was over of it when the report was made. Over
 // all locations, a part is one in which the majority of those that reported said so;
 // of one location, one in which it said so.
 type Availability struct {
@@ -78,6 +79,9 @@ func (r Runs) Failed() int64 {
 	}
 	return n
 }
+
+// any reports whether there was a run at all.
+func (r Runs) any() bool { return r.Success+r.Failed()+r.Skipped > 0 }
 
 // Reachability returns the share of all runs that succeeded, from 0 to 1; not ok: there
 // was no run that succeeded or failed.
