@@ -30,7 +30,8 @@ var histories = []history{
 	{"environment_target_module_location:acme_probes_bad:increase1h", []string{"target", "module", "location"}, time.Minute, 3 * 24 * time.Hour},
 	{"environment_target_module_location:acme_probes_good:increase1h", []string{"target", "module", "location"}, time.Minute, 3 * 24 * time.Hour},
 	{"environment_target_location_step:acme_step_duration_seconds:p95_1h_sampled30m", []string{"target", "location", "step"}, 30 * time.Minute, 7 * 24 * time.Hour},
-	{"environment_target_location:acme_target_reporting:max_sampled1m", []string{"target", "location"}, time.Minute, 24 * time.Hour},
+	{"environment_target_location:acme_target_seen:timestamp", []string{"target", "location"}, time.Minute, 24 * time.Hour},
+	{"environment_target_location:acme_target_seen:exporters", []string{"target", "location"}, time.Minute, 24 * time.Hour},
 	{"environment_target:acme_target_down:quorum", []string{"target"}, 5 * time.Second, 6 * time.Hour},
 }
 
