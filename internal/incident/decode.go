@@ -85,7 +85,7 @@ func decodePair(key string, value []byte) (*pairRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Pair.String() != key || p.Target == "" || p.Closing < 0 || p.Interval < 0 || bad(p.Totals) {
+	if p.Pair.String() != key || p.Target == "" || p.Closing < 0 || p.Interval < 0 || p.Between < 0 || bad(p.Totals) {
 		return nil, errUnusable
 	}
 	if !sane(p.LastRun, p.LastSuccess, p.LastEvidence, p.Seen, p.UpSince, p.Floor, p.ClosingAt) {

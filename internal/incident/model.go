@@ -89,7 +89,8 @@ func (c *change) observe(r *probe.Result) (confirm bool) {
 	part, from := p.observe(r, c.rules, c.incident(p.Open))
 	c.pairs[r.Pair] = &p
 	if t := *c.target(r.Target); !from.IsZero() {
-		t.saw(probe.Interval{Start: from, End: p.Seen}, c.foreseen(&p), p.Interval > 0)
+		known, decides := c.foreseen(&p)
+		t.saw(probe.Interval{Start: from, End: p.Seen}, known, decides)
 		c.targets[r.Target] = &t
 	}
 	if part != nil {
@@ -104,15 +105,24 @@ func (c *change) observe(r *probe.Result) (confirm bool) {
 // foreseen is how long after a run of p its target is known: as long as the pair
 // that ticks fastest has for its next runs, among those that have lately seen
 // anything. A slow pair that passed just before our own line broke does not vouch
-// for the target until its next run. One that does not tick vouches for itself.
-func (c *change) foreseen(p *pairRecord) time.Duration {
-	least := p.window()
+// for the target until its next run. The same holds among pairs that are only
+// scraped; beside one that ticks, such a run adds little to what is foreseen, and
+// decides nothing.
+func (c *change) foreseen(p *pairRecord) (known time.Duration, decides bool) {
+	known = p.window()
 	for name, q := range c.of.pairs {
-		if name.Target == p.Target && q.Interval > 0 && p.Interval > 0 && !q.Seen.Before(p.Seen.Add(-p.window())) {
-			least = min(least, q.window())
+		ticks := q.Interval > 0
+		switch {
+		case name.Target != p.Target || name == p.Pair.Pair:
+		case ticks == (p.Interval > 0):
+			if !q.Seen.Before(p.Seen.Add(-p.window())) {
+				known = min(known, q.window())
+			}
+		case ticks && q.Seen.Add(q.window()).After(p.Seen):
+			return windowLeast, false
 		}
 	}
-	return least
+	return known, true
 }
 
 // absorb puts in an incident of a pair, and what it makes of its target's.

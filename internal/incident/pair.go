@@ -17,9 +17,13 @@ import (
 type pairRecord struct {
 	Version int `json:"version"`
 	Pair
-	LastID       string        `json:"last_id,omitempty"`
-	LastRun      time.Time     `json:"last_run,omitzero"` // start of the last run, whatever it said
-	Last         probe.Verdict `json:"last"`
+	LastID  string        `json:"last_id,omitempty"`
+	LastRun time.Time     `json:"last_run,omitzero"` // start of the last run, whatever it said
+	Last    probe.Verdict `json:"last"`
+	// Between is the time between the starts of runs of a pair without an interval: the
+	// longest of late, for each shorter one halves what is remembered; at most an hour.
+	// 0: there were no two.
+	Between      time.Duration `json:"between_ns,omitempty"`
 	LastSuccess  time.Time     `json:"last_success,omitzero"`  // start
 	LastEvidence time.Time     `json:"last_evidence,omitzero"` // end
 	// Seen is the end of the last run that was a success, or a failure while down.
@@ -55,6 +59,7 @@ type recent struct {
 func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident) (changed *probe.Incident, from time.Time) {
 	start := later(plain(r.Start), p.LastRun)
 	end := later(plain(r.End()), start)
+	ran := p.LastRun
 	p.LastID, p.LastRun, p.Last = r.ID, start, r.Verdict
 	c := classify(r.Verdict)
 	if c == silent {
@@ -88,6 +93,9 @@ func (p *pairRecord) observe(r *probe.Result, rules Rules, open *probe.Incident)
 		}
 	} else if open == nil && changed == nil {
 		return nil, time.Time{} // a failure that may yet be refuted
+	}
+	if p.Interval == 0 && r.Trigger != probe.TriggerConfirm && !ran.IsZero() {
+		p.Between = min(max(start.Sub(ran), p.Between/2), scrapedGap)
 	}
 	p.Seen = later(end, p.Seen)
 	return changed, from

@@ -70,11 +70,23 @@ const (
 	windowLeast = 2 * time.Minute
 	windowTicks = 3
 	// scrapedGap is what may lie between two runs that belong together, of a pair that
-	// has no interval: nobody knows how often it is scraped.
+	// has no interval: nobody knows how often it will be scraped.
 	scrapedGap = time.Hour
 )
 
-// window is how long after its end a run says how the pair is.
+// window is how long after its end a run says how the pair is. Of a pair that is only
+// scraped, its runs say how far they are apart; until there are two, nobody knows.
+func (p *pairRecord) window() time.Duration {
+	switch {
+	case p.Interval > 0:
+		return p.Pair.window()
+	case p.Between == 0:
+		return scrapedGap
+	default:
+		return min(max(windowTicks*p.Between, windowLeast), scrapedGap)
+	}
+}
+
 func (p Pair) window() time.Duration { return max(windowTicks*p.Interval, windowLeast) }
 
 // gap is how long after a run another one may start and still belong to it.

@@ -120,7 +120,7 @@ func TestTarget(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	for _, test := range []struct {
 		interval, window time.Duration
-	}{{time.Second, 2 * time.Minute}, {40 * time.Second, 2 * time.Minute}, {time.Minute, 3 * time.Minute}, {time.Hour, 3 * time.Hour}, {0, 2 * time.Minute}} {
+	}{{time.Second, 2 * time.Minute}, {40 * time.Second, 2 * time.Minute}, {time.Minute, 3 * time.Minute}, {time.Hour, 3 * time.Hour}, {0, time.Hour}} {
 		tr := tracker(nil, pair("directory", every(test.interval)))
 		if s := tr.State(begin)[0]; s.Condition != probe.ConditionUnknown || !s.Since.IsZero() || s.Pairs[0].Condition != probe.ConditionUnknown {
 			t.Errorf("before anything: %+v", s)
@@ -329,4 +329,45 @@ func TestManyMembers(t *testing.T) {
 	if len(list) != 1 || len(list[0].Members) > maxMembers || list[0].Failures != 2*n+2 || list[0].Reasons["server_internal"] != 2*n+2 {
 		t.Errorf("%d incidents, the first with %d members and %d failures", len(list), len(list[0].Members), list[0].Failures)
 	}
+}
+
+// TestOnlyScraped holds that a target whose pairs have no interval stays known between
+// two scrapes, that a run that only confirms does not count as one, and that a target of
+// which nobody asks any more turns unknown.
+func TestOnlyScraped(t *testing.T) {
+	tr := tracker(nil, pair("issue", every(0)))
+	condition := func(after time.Duration) probe.Condition { return tr.State(at(after))[0].Condition }
+	run := func(after time.Duration, trigger probe.Trigger, v probe.Verdict) {
+		r := result("issue", at(after), v)
+		r.Trigger = trigger
+		tr.Observe(r)
+	}
+	is := func(after time.Duration, want probe.Condition) {
+		t.Helper()
+		if got := condition(after); got != want {
+			t.Errorf("after %v it is %s, want %s", after, got, want)
+		}
+	}
+	const every = 5 * time.Minute
+	run(0, probe.TriggerScrape, ok)
+	is(every-time.Second, probe.ConditionUp) // how often it is scraped is not known yet
+	is(time.Hour+time.Minute, probe.ConditionUnknown)
+	for k := 1; k < 6; k++ {
+		run(time.Duration(k)*every, probe.TriggerScrape, ok)
+	}
+	last := 6 * every
+	run(last, probe.TriggerScrape, caFault)
+	run(last+5*time.Second, probe.TriggerConfirm, caFault)
+	is(last+every-time.Second, probe.ConditionDown)
+	is(last+3*every-time.Second, probe.ConditionDown)
+	is(last+time.Hour+time.Minute, probe.ConditionUnknown)
+	// Two Prometheus scrape it, the one just after the other.
+	for k := 7; k < 12; k++ {
+		run(time.Duration(k)*every, probe.TriggerScrape, ok)
+		run(time.Duration(k)*every+10*time.Second, probe.TriggerScrape, ok)
+		is(time.Duration(k+1)*every-time.Second, probe.ConditionUp)
+	}
+	// A break of a week is no interval.
+	run(7*24*time.Hour, probe.TriggerScrape, ok)
+	is(7*24*time.Hour+time.Hour+time.Minute, probe.ConditionUnknown)
 }
