@@ -183,7 +183,7 @@ func (c *counted) spread(family, name string, of exporter, s *spread) {
 		c.spreads[family][name] = map[string]*spread{}
 	}
 	if c.spreads[family][name][of.location] == nil {
-		c.spreads[family][name][of.location] = newSpread()
+		c.spreads[family][name][of.location] = &spread{}
 	}
 	c.spreads[family][name][of.location].add(s)
 	if s.total() <= 0 {
@@ -272,7 +272,7 @@ func measures(now, before map[string]map[string]*spread, order []string) []Measu
 }
 
 func together(of map[string]*spread) *spread {
-	all := newSpread()
+	all := &spread{}
 	for _, s := range of {
 		all.add(s)
 	}

@@ -99,7 +99,7 @@ func (m *maker) windows(ctx context.Context, of key, modules []string, window ti
 	at := func(t model.Time) *spread {
 		s := spreads[int64(t)]
 		if s == nil {
-			s = newSpread()
+			s = &spread{}
 			spreads[int64(t)] = s
 		}
 		return s
@@ -153,21 +153,21 @@ func oneOf(values []string) string {
 func points(p Period, window time.Duration, spreads map[int64]*spread, gaps []Gap) []Point {
 	var list []Point
 	var start, end time.Time
-	sum := newSpread()
+	sum := &spread{}
 	flush := func(least float64) {
 		if n := sum.total(); n >= least {
 			list = append(list, Point{
 				Start: start, End: end, Count: int64(math.Round(n)),
 				P10: sum.quantile(.1).Value, P50: sum.quantile(.5).Value, P90: sum.quantile(.9).Value,
 			})
-			sum = newSpread()
+			sum = &spread{}
 		}
 	}
 	for from := p.Since; from.Before(p.Until); from = from.Add(window) {
 		to := from.Add(window)
 		if slices.ContainsFunc(gaps, func(g Gap) bool { return g.Start.Before(to) && from.Before(g.End) }) {
 			flush(fewRuns)
-			sum = newSpread()
+			sum = &spread{}
 			continue
 		}
 		s := spreads[to.UnixMilli()]

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -19,16 +18,34 @@ type bucket struct{ low, high float64 }
 // spread says how many durations fell into which buckets. Those of different histograms
 // can be added even where their buckets are not the same.
 type spread struct {
-	count   map[bucket]float64
-	native  bool // something native is in it
-	classic bool // something classic is in it
+	in      []filled // each bucket once, by its upper end and then by its lower one
+	native  bool     // something native is in it
+	classic bool     // something classic is in it
 }
 
-func newSpread() *spread { return &spread{count: map[bucket]float64{}} }
+// filled is a bucket, and how many durations are in it.
+type filled struct {
+	bucket
+	n float64
+}
+
+func (b bucket) compare(other bucket) int {
+	return cmp.Or(cmp.Compare(b.high, other.high), cmp.Compare(b.low, other.low))
+}
+
+// put adds n durations to a bucket.
+func (s *spread) put(b bucket, n float64) {
+	i, found := slices.BinarySearchFunc(s.in, b, func(f filled, b bucket) int { return f.compare(b) })
+	if found {
+		s.in[i].n += n
+		return
+	}
+	s.in = slices.Insert(s.in, i, filled{b, n})
+}
 
 func (s *spread) add(other *spread) {
-	for b, n := range other.count {
-		s.count[b] += n
+	for _, f := range other.in {
+		s.put(f.bucket, f.n)
 	}
 	s.native, s.classic = s.native || other.native, s.classic || other.classic
 }
@@ -36,8 +53,8 @@ func (s *spread) add(other *spread) {
 // total is how many durations there are.
 func (s *spread) total() float64 {
 	var n float64
-	for _, c := range s.count {
-		n += c
+	for _, f := range s.in {
+		n += f.n
 	}
 	return n
 }
@@ -46,24 +63,22 @@ func (s *spread) total() float64 {
 // Its buckets may have been merged since: those of now contain those of before. A count
 // that has fallen has begun anew.
 func nativeSpread(was, now *model.SampleHistogram) *spread {
-	s := newSpread()
-	s.native = true
+	s := &spread{native: true, in: make([]filled, 0, len(now.Buckets))}
 	for _, b := range now.Buckets {
 		// The one around zero reaches below it, which no duration does.
-		s.count[bucket{max(float64(b.Lower), 0), float64(b.Upper)}] += float64(b.Count)
+		s.put(bucket{max(float64(b.Lower), 0), float64(b.Upper)}, float64(b.Count))
 	}
 	if was == nil || was.Count > now.Count {
 		return s
 	}
-	buckets := slices.SortedFunc(maps.Keys(s.count), func(a, b bucket) int { return cmp.Compare(a.high, b.high) })
 	for _, b := range was.Buckets {
 		// The bucket of now that has the middle of the one of before.
 		middle := (max(float64(b.Lower), 0) + float64(b.Upper)) / 2
-		i := sort.Search(len(buckets), func(i int) bool { return buckets[i].high >= middle })
-		if i == len(buckets) || buckets[i].low > middle || s.count[buckets[i]] < float64(b.Count)-0.5 {
+		i := sort.Search(len(s.in), func(i int) bool { return s.in[i].high >= middle })
+		if i == len(s.in) || s.in[i].low > middle || s.in[i].n < float64(b.Count)-0.5 {
 			return nativeSpread(nil, now)
 		}
-		s.count[buckets[i]] -= float64(b.Count)
+		s.in[i].n -= float64(b.Count)
 	}
 	return s
 }
@@ -71,8 +86,7 @@ func nativeSpread(was, now *model.SampleHistogram) *spread {
 // classicSpread is what came to the buckets of a classic histogram, which are cumulative:
 // by how much each grew, by its label le.
 func classicSpread(cumulative map[string]float64) *spread {
-	s := newSpread()
-	s.classic = true
+	s := &spread{classic: true}
 	type upTo struct{ le, n float64 }
 	var list []upTo
 	for le, n := range cumulative {
@@ -83,7 +97,7 @@ func classicSpread(cumulative map[string]float64) *spread {
 	slices.SortFunc(list, func(a, b upTo) int { return cmp.Compare(a.le, b.le) })
 	last := upTo{}
 	for _, u := range list {
-		s.count[bucket{last.le, u.le}] += max(u.n-last.n, 0)
+		s.put(bucket{last.le, u.le}, max(u.n-last.n, 0))
 		last = upTo{u.le, max(u.n, last.n)}
 	}
 	return s
@@ -121,13 +135,13 @@ func (s *spread) quantile(q float64) Quantile {
 
 // weighted is the quantile of one end of the buckets.
 func (s *spread) weighted(q float64, end func(bucket) float64) float64 {
-	buckets := slices.SortedFunc(maps.Keys(s.count), func(a, b bucket) int { return cmp.Compare(end(a), end(b)) })
+	sorted := slices.SortedStableFunc(slices.Values(s.in), func(a, b filled) int { return cmp.Compare(end(a.bucket), end(b.bucket)) })
 	target, sum, last := q*s.total(), 0.0, 0.0
-	for _, b := range buckets {
-		if s.count[b] <= 0 {
+	for _, f := range sorted {
+		if f.n <= 0 {
 			continue
 		}
-		sum, last = sum+s.count[b], end(b)
+		sum, last = sum+f.n, end(f.bucket)
 		if sum >= target {
 			break
 		}
@@ -138,12 +152,12 @@ func (s *spread) weighted(q float64, end func(bucket) float64) float64 {
 // below estimates how many durations are not longer than v seconds.
 func (s *spread) below(v float64) float64 {
 	var n float64
-	for b, count := range s.count {
+	for _, f := range s.in {
 		switch {
-		case v >= b.high:
-			n += count
-		case v > b.low:
-			n += count * b.part(v)
+		case v >= f.high:
+			n += f.n
+		case v > f.low:
+			n += f.n * f.part(v)
 		}
 	}
 	return n

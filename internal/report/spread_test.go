@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,8 +69,9 @@ func TestNativeSpread(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got := nativeSpread(c.was, c.now)
 			for b, n := range c.want {
-				if got.count[b] != n {
-					t.Errorf("bucket %v has %v, want %v", b, got.count[b], n)
+				i := slices.IndexFunc(got.in, func(f filled) bool { return f.bucket == b })
+				if i < 0 || got.in[i].n != n {
+					t.Errorf("bucket %v is not in %v with %v", b, got.in, n)
 				}
 			}
 			var want float64
