@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -112,69 +111,42 @@ func (m *maker) incidentsFromMetrics(ctx context.Context, of key) ([]sighted, er
 	if m.now.Before(until) {
 		until = m.now
 	}
-	// read calls do with each stay of each series, what was last comes last.
-	read := func(name string, do func(e exporter, labels model.Metric, s stay)) error {
-		list, err := m.client.stays(ctx, name+sel, m.Period.Since, until, lifeStep)
-		type one struct {
-			labels model.Metric
-			stay
-		}
-		var all []one
-		for _, series := range list {
-			for _, s := range series.stays {
-				all = append(all, one{series.labels, s})
-			}
-		}
-		slices.SortFunc(all, func(a, b one) int {
-			return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.labels.String(), b.labels.String()))
-		})
-		for _, s := range all {
-			do(exporterOf(s.labels), s.labels, s.stay)
-		}
-		return err
-	}
-	// at calls do with the incidents that were the latest one of an exporter at a time.
-	at := func(e exporter, s stay, do func(*sighted)) {
-		for _, c := range latest[e] {
-			if !c.first.After(s.last) && !s.first.After(c.last) {
-				do(c.of)
-			}
-		}
-	}
-	err := read("acme_incident_start_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
-		k := id{e, s.value}
-		if found[k] == nil {
-			found[k] = &sighted{location: e.location, by: e, Incident: Incident{Start: seconds(s.value), From: FromMetrics}}
-		}
-		found[k].seen = s.last
-		latest[e] = append(latest[e], current{s, found[k]})
-	})
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	err = read("acme_incident_end_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
-		at(e, s, func(i *sighted) {
-			// Where no marker says that it is gone, the end of the one before can still be there.
-			if end := seconds(s.value); end.After(i.Start) {
-				i.End = end
-			}
-		})
-	})
+	starts, err := m.client.stays(ctx, "acme_incident_start_timestamp_seconds"+sel, m.Period.Since, until, lifeStep)
 	if err != nil {
 		return nil, err
 	}
-	err = read("acme_incident_official_start_timestamp_seconds", func(e exporter, _ model.Metric, s stay) {
-		at(e, s, func(i *sighted) { i.Official = &Official{Start: seconds(s.value)} })
-	})
-	if err != nil {
-		return nil, err
+	var ends []time.Time
+	for _, series := range starts {
+		e := exporterOf(series.labels)
+		for _, s := range series.stays {
+			k := id{e, s.value}
+			if found[k] == nil {
+				found[k] = &sighted{location: e.location, by: e, Incident: Incident{Start: seconds(s.value), From: FromMetrics}}
+			}
+			found[k].seen = later(found[k].seen, s.last)
+			latest[e] = append(latest[e], current{s, found[k]})
+			ends = append(ends, s.last)
+		}
 	}
-	err = read("acme_incident_info", func(e exporter, labels model.Metric, s stay) {
-		at(e, s, func(i *sighted) {
-			i.Condition, i.Stage = label(labels, "kind"), label(labels, "stage")
-			i.Reason, i.Fault = label(labels, "reason"), label(labels, "fault")
+	// What else is known of an incident is there with it, and as long: what was known last is enough.
+	details := `{__name__=~"acme_incident_end_timestamp_seconds|acme_incident_official_start_timestamp_seconds|acme_incident_info",` + of.matchers() + "}"
+	for _, span := range joined(ends, time.Hour) {
+		err := m.client.each(ctx, details, span.Start, span.End.Add(lifeStep), lifeStep, func(matrix model.Matrix) {
+			for _, stream := range matrix {
+				for _, pair := range stream.Values {
+					at := pair.Timestamp.Time()
+					for _, c := range latest[exporterOf(stream.Metric)] {
+						if !at.Before(c.first) && !at.After(c.last) {
+							c.of.learn(stream.Metric, float64(pair.Value))
+						}
+					}
+				}
+			}
 		})
-	})
+		if err != nil {
+			return nil, err
+		}
+	}
 	var list []sighted
 	for k, s := range found {
 		// The next one of the same exporter shows that it is over, though nobody saw its end.
@@ -188,5 +160,34 @@ func (m *maker) incidentsFromMetrics(ctx context.Context, of key) ([]sighted, er
 		}
 		list = append(list, *s)
 	}
-	return list, err
+	return list, nil
+}
+
+// learn takes in a sample of a metric that tells of the incident.
+func (s *sighted) learn(labels model.Metric, value float64) {
+	switch labels[model.MetricNameLabel] {
+	case "acme_incident_end_timestamp_seconds":
+		// Where no marker says that it is gone, the end of the one before can still be there.
+		if end := seconds(value); end.After(s.Start) {
+			s.End = end
+		}
+	case "acme_incident_official_start_timestamp_seconds":
+		s.Official = &Official{Start: seconds(value)}
+	case "acme_incident_info":
+		s.Condition, s.Stage = label(labels, "kind"), label(labels, "stage")
+		s.Reason, s.Fault = label(labels, "reason"), label(labels, "fault")
+	}
+}
+
+// joined are spans that have all the times, and that are farther apart than a time.
+func joined(times []time.Time, apart time.Duration) []Span {
+	var spans []Span
+	for _, at := range slices.SortedFunc(slices.Values(times), time.Time.Compare) {
+		if n := len(spans); n > 0 && at.Sub(spans[n-1].End) <= apart {
+			spans[n-1].End = at
+		} else {
+			spans = append(spans, Span{at, at})
+		}
+	}
+	return spans
 }

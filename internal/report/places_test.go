@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -107,8 +108,12 @@ func serveSeries(t *testing.T, named map[string][]fakeSeries) string {
 						values = append(values, [2]any{at, fmt.Sprint(v)})
 					}
 				}
+				labels := maps.Clone(s.labels)
+				if strings.Contains(r.FormValue("query"), "__name__") {
+					labels["__name__"] = name
+				}
 				if len(values) > 0 {
-					result = append(result, map[string]any{"metric": s.labels, "values": values})
+					result = append(result, map[string]any{"metric": labels, "values": values})
 				}
 			}
 		}
