@@ -39,11 +39,12 @@ type counted struct {
 
 // count puts in what is counted: runs, certificates, and how long steps and calls took.
 func (m *maker) count(ctx context.Context, of key, t *Target) (*counted, error) {
-	now, err := m.counted(ctx, of, m.Period)
+	shared := kept{}
+	now, err := m.counted(ctx, of, m.Period, shared)
 	if err != nil {
 		return nil, err
 	}
-	before, err := m.counted(ctx, of, m.before)
+	before, err := m.counted(ctx, of, m.before, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +115,13 @@ func (m *maker) hours(ctx context.Context, of key, t *Target) error {
 }
 
 // counted reads what was counted in a period.
-func (m *maker) counted(ctx context.Context, of key, p Period) (*counted, error) {
+func (m *maker) counted(ctx context.Context, of key, p Period, shared kept) (*counted, error) {
 	list := stretches(m.lives, p)
-	grew, err := m.growCounters(ctx, of, list)
+	grew, err := m.growCounters(ctx, of, list, shared)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := m.grow(ctx, of, persistedNamed, whole(list))
+	kept, err := m.grow(ctx, of, persistedNamed, whole(list), shared)
 	if err != nil {
 		return nil, err
 	}

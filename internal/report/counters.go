@@ -80,8 +80,11 @@ func (r readAll) ends(s stretch) (before, after readings) {
 	return before, after
 }
 
+// kept are readings of when the period begins, which is when the one before ends, by the query.
+type kept map[string]map[exporter]readings
+
 // read reads the series that are named at both ends of each of the stretches.
-func (m *maker) read(ctx context.Context, of key, names string, list []stretch) (readAll, error) {
+func (m *maker) read(ctx context.Context, of key, names string, list []stretch, shared kept) (readAll, error) {
 	wanted := map[time.Time][]exporter{}
 	for _, s := range list {
 		wanted[s.end] = append(wanted[s.end], s.of)
@@ -94,7 +97,7 @@ func (m *maker) read(ctx context.Context, of key, names string, list []stretch) 
 	read := readAll{}
 	for at, exporters := range wanted {
 		var err error
-		if read[at], err = m.readAt(ctx, of, names, at, exporters); err != nil {
+		if read[at], err = m.readAt(ctx, of, names, at, exporters, shared); err != nil {
 			return nil, err
 		}
 	}
@@ -102,8 +105,8 @@ func (m *maker) read(ctx context.Context, of key, names string, list []stretch) 
 }
 
 // grow returns by how much the series that are named grew in each of the stretches.
-func (m *maker) grow(ctx context.Context, of key, names string, list []stretch) ([]grown, error) {
-	read, err := m.read(ctx, of, names, list)
+func (m *maker) grow(ctx context.Context, of key, names string, list []stretch, shared kept) ([]grown, error) {
+	read, err := m.read(ctx, of, names, list, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +125,8 @@ func (r readAll) grown(list []stretch) []grown {
 // growCounters returns by how much counters and histograms grew in each of the stretches.
 // The classic buckets, ten times as many series as all others, are read only of stretches
 // in which the native histograms may not count.
-func (m *maker) growCounters(ctx context.Context, of key, list []stretch) ([]grown, error) {
-	read, err := m.read(ctx, of, countersNamed, list)
+func (m *maker) growCounters(ctx context.Context, of key, list []stretch, shared kept) ([]grown, error) {
+	read, err := m.read(ctx, of, countersNamed, list, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +142,7 @@ func (m *maker) growCounters(ctx context.Context, of key, list []stretch) ([]gro
 			}
 		}
 	}
-	buckets, err := m.read(ctx, of, bucketsNamed, unsure)
+	buckets, err := m.read(ctx, of, bucketsNamed, unsure, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +158,7 @@ func (m *maker) growCounters(ctx context.Context, of key, list []stretch) ([]gro
 }
 
 // readAt reads the series that are named, as the exporters had them at a time.
-func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, exporters []exporter) (map[exporter]readings, error) {
+func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, exporters []exporter, shared kept) (map[exporter]readings, error) {
 	var instances []string
 	for _, e := range exporters {
 		instances = append(instances, e.instance)
@@ -163,6 +166,10 @@ func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, 
 	slices.Sort(instances)
 	query := fmt.Sprintf("last_over_time({__name__=~%q,%s,instance=~%s}[%s])", names, of.matchers(),
 		oneOf(slices.Compact(instances)), model.Duration(lookBack))
+	if read, ok := shared[query]; ok && at.Equal(m.Period.Since) {
+		delete(shared, query)
+		return read, nil
+	}
 	vector, err := m.client.instant(ctx, query, at)
 	if err != nil {
 		return nil, err
@@ -174,6 +181,9 @@ func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, 
 			read[e] = readings{}
 		}
 		read[e].add(seriesOf(sample.Metric), reading{sample.Metric, float64(sample.Value), sample.Histogram})
+	}
+	if at.Equal(m.Period.Since) {
+		shared[query] = read
 	}
 	return read, nil
 }

@@ -147,7 +147,7 @@ func TestGrown(t *testing.T) {
 			if c.counter == familyChecks {
 				list = whole(list)
 			}
-			all, err := m.grow(t.Context(), key{}, c.counter, list)
+			all, err := m.grow(t.Context(), key{}, c.counter, list, kept{})
 			if err != nil {
 				t.Fatal(err)
 			}

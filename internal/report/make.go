@@ -90,11 +90,17 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	// What is to come is no silence.
 	m.Period = o.Period.past(m.now)
 	m.tell("looking for targets")
-	keys, err := m.targets(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if m.lives, err = m.readLives(ctx, m.before.Since.Add(-lookBack), o.Period.Until); err != nil {
+	var keys []key
+	look, looking := errgroup.WithContext(ctx)
+	look.Go(func() (err error) {
+		keys, err = m.targets(looking)
+		return err
+	})
+	look.Go(func() (err error) {
+		m.lives, err = m.readLives(looking, m.before.Since.Add(-lookBack), o.Period.Until)
+		return err
+	})
+	if err := look.Wait(); err != nil {
 		return nil, err
 	}
 	m.askExporters(ctx)
