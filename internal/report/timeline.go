@@ -88,19 +88,18 @@ func (m *maker) readTimeline(ctx context.Context, of key, p Period) (*timeline, 
 	for _, location := range m.places[of] {
 		said[location] = make([]bool, t.all())
 	}
-	err := m.client.each(ctx, recorded, p.Since, p.Until, glance, func(matrix model.Matrix) {
-		for _, stream := range matrix {
-			location := label(stream.Metric, "location")
-			if said[location] == nil {
-				said[location] = make([]bool, t.all())
-			}
-			for _, pair := range stream.Values {
-				at := pair.Timestamp.Time()
-				t.set(location, at, state(min(max(pair.Value, 0), 3)))
-				if i := t.at(at); i >= 0 && i < t.all() {
-					said[location][i], t.rules = true, true
-				}
-			}
+	// Who reports at each glance, and is not impaired at any, is up.
+	well := func(over func(string) string) string {
+		return "(sum_over_time" + over(lastly(ruleReporting, of)) + " + sum_over_time" + over(lastly(ruleImpaired, of)+" == bool 0") + ") / 2"
+	}
+	err := m.look(ctx, well, recorded, p.Since, p.Until, func(labels model.Metric, at time.Time, n int, v float64) {
+		location := label(labels, "location")
+		if said[location] == nil {
+			said[location] = make([]bool, t.all())
+		}
+		for i := t.at(at); n > 0 && i >= 0 && i < t.all(); i, n = i+1, n-1 {
+			t.set(location, t.span(i).Start, state(min(max(v, 0), 3)))
+			said[location][i], t.rules = true, true
 		}
 	})
 	if err != nil {
@@ -144,7 +143,12 @@ type votes struct{ reporting, impaired, down uint16 }
 // readVotes counts those of each location, at the glances from first to end.
 func (m *maker) readVotes(ctx context.Context, of key, t *timeline, first, end int) (map[string][]votes, error) {
 	ballots := map[string][]votes{}
-	vote := func(labels model.Metric, at time.Time, n int) {
+	// An exporter says of each state whether it is so: of which there is nothing that it is up, or not, has said nothing.
+	well := func(over func(string) string) string {
+		return "sum_over_time" + over(lastly("acme_target_state", of, `state="up"`))
+	}
+	each := lastly("acme_target_state", of) + " == 1"
+	err := m.look(ctx, well, each, t.span(first).Start, t.span(end-1).End, func(labels model.Metric, at time.Time, n int, _ float64) {
 		s, location := states[labels["state"]], string(labels["location"])
 		if s == silent {
 			return
@@ -163,33 +167,39 @@ func (m *maker) readVotes(ctx context.Context, of key, t *timeline, first, end i
 				line[i].down++
 			}
 		}
-	}
-	// Nearly all the time all is well: an exporter says up at each glance of a pane. What has not
-	// even a sample that it is not up has said nothing at all, for it says of each state whether it is so.
-	p := panesOf(t.span(first).Start, t.span(end-1).End, glance)
-	ups := lastly("acme_target_state", of, `state="up"`)
-	even, uneven, err := m.client.even(ctx, "sum_over_time"+p.over(ups), p)
+	})
+	return ballots, err
+}
+
+// look calls say with what was at n glances from a time on. Nearly all the time all is well: then what
+// well makes over the glances of a pane is as many as there are, and say is told 1 of all of
+// them; each is evaluated at the others, one by one.
+func (m *maker) look(ctx context.Context, well func(over func(string) string) string, each string, since, until time.Time,
+	say func(labels model.Metric, at time.Time, n int, v float64),
+) error {
+	p := panesOf(since, until, glance)
+	even, uneven, err := m.client.even(ctx, well(p.over), p)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for last, well := range even {
-		for _, labels := range well {
-			vote(labels, last.Time().Add(glance-p.length()), paneSteps)
+	for last, series := range even {
+		for _, labels := range series {
+			say(labels, last.Time().Add(glance-p.length()), paneSteps, 1)
 		}
 	}
-	for _, rest := range p.rest(uneven, t.span(end-1).End) {
-		err := m.client.each(ctx, lastly("acme_target_state", of)+" == 1", rest.Start, rest.End, glance, func(matrix model.Matrix) {
+	for _, rest := range p.rest(uneven, until) {
+		err := m.client.each(ctx, each, rest.Start, rest.End, glance, func(matrix model.Matrix) {
 			for _, stream := range matrix {
 				for _, pair := range stream.Values {
-					vote(stream.Metric, pair.Timestamp.Time(), 1)
+					say(stream.Metric, pair.Timestamp.Time(), 1, float64(pair.Value))
 				}
 			}
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return ballots, nil
+	return nil
 }
 
 // majority is what more than half of those that report say; a tie is the better of the
