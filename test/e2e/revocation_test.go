@@ -133,9 +133,12 @@ func TestRevocationDefects(t *testing.T) {
 	}
 	issue("issue_http")
 	parts.Until(t, "the CA has refused", func() bool { return followed("issue_http", "revoke", "failure") == 1 })
-	if m := exporter.Metrics(); m.Has(pendingSince) || m.Sum("acme_requests_total", "call", "revoke-cert", "code", "500") != 1 ||
+	if m := exporter.Metrics(); m.Has(pendingSince, "via", "crl") || m.Has(pendingSince, "via", "ocsp") || m.Sum("acme_requests_total", "call", "revoke-cert", "code", "500") != 1 ||
 		m.Sum("acme_probes_total", "outcome", "failure") != 0 {
-		t.Error("what is not revoked is pending, was not asked for, or is a failure of the module")
+		t.Error("what is not revoked is published, was not asked for, or is a failure of the module")
+	}
+	if since := time.Since(time.Unix(int64(exporter.Metrics().Sum(pendingSince, "module", "issue_http", "via", "api")), 0)); since < 0 || since > parts.Timeout {
+		t.Errorf("the CA was asked in vain since %s ago", since)
 	}
 
 	pebble.Defects("revoke-lost")
