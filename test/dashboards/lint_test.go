@@ -191,6 +191,12 @@ func TestQueries(t *testing.T) {
 	check := func(where, expr string, matchers ...string) {
 		t.Helper()
 		// The labels of by, on and the like are no series, and a pattern of names is none.
+		for _, list := range regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`).FindAllStringSubmatch(expr, -1) {
+			// Agents beside their exporters write localhost as the instance of each location.
+			if labels := strings.Split(list[1], ", "); slices.Contains(labels, "instance") && !slices.Contains(labels, "location") {
+				t.Errorf("%s: %s tells exporters apart by the instance alone", where, list[0])
+			}
+		}
 		bare := regexp.MustCompile(`\b(by|on|group_left) \([^)]*\)|__name__=~"[^"]*"`).ReplaceAllString(expr, "")
 		names := regexp.MustCompile(`\b([a-z_]+)\b(\{[^}]*\})?`)
 		for _, name := range names.FindAllStringSubmatch(withoutStrings(bare), -1) {

@@ -3,7 +3,7 @@
 import * as cog from '@grafana/grafana-foundation-sdk/cog';
 import * as sdk from '@grafana/grafana-foundation-sdk/dashboard';
 import { datasource } from './panels';
-import { ofTarget, place } from './promql';
+import { exporter, ofTarget, place } from './promql';
 
 /** The tag by which the dashboards find each other. */
 const tag = 'acme_exporter';
@@ -81,7 +81,9 @@ export function about(uid: string, title: string, ...labels: string[]): { title:
 
 /** A series of the latest incident, with its kind, stage, reason and fault. */
 export function told(expr: string): string {
-  return `${expr} * on (job, instance, environment, target) group_left (kind, stage, reason, fault) ${ofTarget('acme_incident_info')}`;
+  const of = `${exporter}, environment, target`;
+  const why = 'kind, stage, reason, fault';
+  return `${expr} * on (${of}) group_left (${why}) max by (${of}, ${why}) (${ofTarget('acme_incident_info')})`;
 }
 
 const annotations = [

@@ -1,17 +1,16 @@
 // Exporter: whether those who watch are well.
 import { Board, exporterPage, scheme } from './board';
 import { atLeast, bars, goodIfYes, graph, stat, steps, table } from './panels';
-import { ofExporter, ofPair, ofTarget, range, window } from './promql';
+import { exporter, ofExporter, ofPair, ofTarget, range, window } from './promql';
 
 const interval = '5m';
-const exporter = 'job, instance, location';
-const build = ofExporter('acme_exporter_build_info');
+const build = `max by (${exporter}, version) (${ofExporter('acme_exporter_build_info')})`;
 
 /**
  * A series of the exporters' processes, or of Prometheus's about them. Every process
  * has one of this name, and all jobs may be chosen.
  */
-const ofProcess = (metric: string) => `${ofExporter(metric)} and on (job, instance) ${build}`;
+const ofProcess = (metric: string) => `${ofExporter(metric)} and on (${exporter}) ${build}`;
 
 /** A column about each exporter. */
 const each = (expr: string) => `max by (${exporter}, version) (${expr} * on (${exporter}) group_left (version) ${build})`;
@@ -45,7 +44,7 @@ export const exporters: Board = {
             width: 6,
           },
           {
-            expr: `count(${ofExporter('up')} == 0 and on (job) last_over_time(${build}${range})) or vector(0)`,
+            expr: `count(${ofExporter('up')} == 0 and on (job) last_over_time(${ofExporter('acme_exporter_build_info')}${range})) or vector(0)`,
             legend: 'down',
           },
         ),
@@ -239,7 +238,7 @@ export const exporters: Board = {
         graph(
           { title: 'CPU', description: 'Processor seconds in each second: 1 is one core.', unit: 'short', min: 0, width: 8 },
           {
-            expr: `max by (${exporter}) (rate(${ofExporter('process_cpu_seconds_total')}${window}) and on (job, instance) ${build})`,
+            expr: `max by (${exporter}) (rate(${ofExporter('process_cpu_seconds_total')}${window}) and on (${exporter}) ${build})`,
             legend: '{{location}} {{instance}}',
           },
         ),

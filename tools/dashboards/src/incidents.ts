@@ -1,7 +1,7 @@
 // Incidents: when what was down, why, and for how long.
 import { about, Board, exporterPage, scheme, told } from './board';
 import { atLeast, badIfYes, bars, graph, ranking, stat, states, statesAndStatements, stateSteps, steps, table, timeline } from './panels';
-import { events, ofPair, ofTarget, place, range, state, statement, window } from './promql';
+import { events, exporter, ofPair, ofTarget, place, range, state, statement, window } from './promql';
 
 const start = ofTarget('acme_incident_start_timestamp_seconds');
 const end = ofTarget('acme_incident_end_timestamp_seconds');
@@ -30,7 +30,7 @@ export const incidents: Board = {
             thresholds: steps([1, 'red']),
             width: 6,
           },
-          { expr: `count(${start} unless ${end}) or vector(0)`, legend: 'open' },
+          { expr: `count(count by (${place}) (${start} unless ${end})) or vector(0)`, legend: 'open' },
         ),
         stat(
           {
@@ -61,7 +61,7 @@ export const incidents: Board = {
             width: 6,
           },
           {
-            expr: `max(sum by (job, instance) (increase(${ofTarget('acme_incidents_total', 'kind="down"')}${range})))`,
+            expr: `max(sum by (${exporter}) (increase(${ofTarget('acme_incidents_total', 'kind="down"')}${range})))`,
             legend: 'incidents',
           },
         ),
@@ -176,7 +176,7 @@ export const incidents: Board = {
             width: 12,
           },
           'target',
-          `max by (target) (sum by (target, job, instance) (increase(${ofTarget('acme_downtime_seconds_total')}${range})))`,
+          `max by (target) (sum by (target, ${exporter}) (increase(${ofTarget('acme_downtime_seconds_total')}${range})))`,
         ),
         table(
           {

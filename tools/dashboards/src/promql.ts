@@ -35,6 +35,13 @@ export const range = '[$__range]';
 /** What most tables have a row for. */
 export const place = 'environment, target, location';
 
+/**
+ * What tells exporters apart. Agents at several locations can have one job and
+ * instance, localhost; and two agents can write the same series, each with a label of
+ * its own.
+ */
+export const exporter = 'job, instance, location';
+
 /** A module on a target at a location. */
 export const pairAt = 'target, module, location';
 
@@ -176,23 +183,26 @@ export function availability(by = place): string {
 
 /**
  * Which part of the runs failed by the CA's fault or nobody knows whose. Runs
- * that are our own fault or were skipped are left out.
+ * that are our own fault or were skipped are left out, and so are modules that want to
+ * be refused: another refusal than the one they want is no failure of the service.
  */
 export function bad(by: string, over: string): string {
-  const runs = (more: string) => `sum by (${by}) (increase(${ofPair('acme_probes_total', more)}${over}))`;
+  const served = `unless on (${exporter}, target, module) ${ofPair('acme_misissued_total')}`;
+  const runs = (more: string) => `sum by (${by}) (increase(${ofPair('acme_probes_total', more)}${over}) ${served})`;
   return `${runs('outcome="failure",fault=~"ca|unknown"')}
 / (${runs('outcome=~"success|failure",fault!~"local|client|unreachable"')} > 0)`;
 }
 
 /**
  * Events of a counter whose series are born with their first event, at 1, which
- * increase() does not see.
+ * increase() does not see. What was not there before, and its exporter neither, is no
+ * event: it was not scraped.
  */
 export function events(by: string, series: string): string {
   return `sum by (${by}) (
   increase(${series}${window}) > 0
   or
-  (${series} unless ${series} offset $__rate_interval)
+  (${series} unless ${series} offset $__rate_interval and on (${exporter}) ${ofExporter('acme_exporter_build_info')} offset $__rate_interval)
 )`;
 }
 

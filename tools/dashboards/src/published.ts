@@ -42,7 +42,7 @@ export const published: Row[] = [
         },
         {
           title: 'Failed checks',
-          expr: `sum by (${pairAt}) (1 - ${ofPair('acme_certificate_check_passed')})`,
+          expr: `sum by (${pairAt}) (max by (${pairAt}, check) (1 - ${ofPair('acme_certificate_check_passed')}))`,
           thresholds: steps([1, 'red']),
         },
       ),
