@@ -104,6 +104,18 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// runbookQuery returns the first query of a runbook that has the word, asked of a target.
+func runbookQuery(text, word, target string) (string, error) {
+	for _, block := range queryBlocks.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(block[1]) {
+			if strings.Contains(line, word) {
+				return strings.ReplaceAll(strings.TrimSpace(line), "TARGET", target), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("no query has %q", word)
+}
+
 // render makes promtool's file of a template of testdata.
 func render(t *testing.T, file string, m series.Mode) string {
 	t.Helper()
@@ -122,6 +134,9 @@ func render(t *testing.T, file string, m series.Mode) string {
 		"durations":        m.Durations,
 		"classicDurations": series.Classic.Durations,
 		"list":             func(words ...string) []string { return words },
+		"runbook": func(name, word, target string) (string, error) {
+			return runbookQuery(read(t, "docs/runbooks/"+name+".md"), word, target)
+		},
 	}).Parse(string(text))
 	if err != nil {
 		t.Fatal(err)

@@ -195,6 +195,9 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
+// queryBlocks are those of a runbook.
+var queryBlocks = regexp.MustCompile("(?s)```promql\n(.*?)```")
+
 // TestQueries has promtool parse the queries of runbooks, one on each line.
 func TestQueries(t *testing.T) {
 	t.Parallel()
@@ -208,7 +211,7 @@ func TestQueries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := regexp.MustCompile("(?s)```promql\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		blocks := queryBlocks.FindAllStringSubmatch(string(text), -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s has no query", name)
 		}
