@@ -6,12 +6,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 )
 
 const (
-	often = 10 * time.Minute // the time between two runs before the test
+	// often is the time between two runs before the test, and between two evaluations
+	// of the rules. What is older than five minutes no rule sees.
+	often = 4 * time.Minute
 	week  = 7 * 24 * time.Hour
 )
 
@@ -25,11 +28,8 @@ var usual = map[string][2]string{
 	"finalization": {"0.25", "0.5"},
 }
 
-// The recording rules whose past is needed.
-const (
-	percentile = "environment_target_location_step:acme_step_duration_seconds:p95_1h"
-	sampled    = "environment_target_location_step:acme_step_duration_seconds:p95_1h_sampled30m"
-)
+// sampled is what the week is compared by.
+const sampled = "environment_target_location_step:acme_step_duration_seconds:p95_1h_sampled30m"
 
 // remember gives Prometheus the week that AcmeIssuanceSlow compares with. The histograms
 // of that time are made up, and are classic ones, for promtool cannot write native ones
@@ -61,14 +61,14 @@ func (s *stack) remember() {
 	text.WriteString("# EOF\n")
 	s.prometheus.Backfill(text.Bytes())
 
-	// Rules that build on each other have to be evaluated one after the other. What
-	// is older than five minutes is not seen by the second.
+	// Rules that build on each other have to be evaluated one after the other.
 	s.prometheus.Serve()
-	for _, rule := range []struct {
-		record string
-		often  time.Duration
-	}{{percentile, 5 * time.Minute}, {sampled, 30 * time.Minute}} {
-		s.prometheus.BackfillRules(s.ruleFile(rule.record), start, end, rule.often)
+	for _, rule := range s.needed(sampled) {
+		interval := often
+		if rule["record"] == sampled {
+			interval = 30 * time.Minute
+		}
+		s.prometheus.BackfillRules(s.ruleFile(rule), start, end, interval)
 		s.prometheus.Stop()
 		s.prometheus.Serve()
 	}
@@ -79,23 +79,41 @@ func (s *stack) remember() {
 	}
 }
 
-// ruleFile writes one of the shipped recording rules into a file of its own.
-func (s *stack) ruleFile(record string) string {
+// needed are the shipped rule that records that, and those that it builds on, each after
+// what it reads.
+func (s *stack) needed(record string) (list []map[string]any) {
 	s.t.Helper()
-	shipped := readYAML(s.t, "alerts/acme_exporter.rules.yml")
-	var rules []any
-	for _, group := range shipped["groups"].([]any) {
+	rules := map[string]map[string]any{}
+	for _, group := range readYAML(s.t, "alerts/acme_exporter.rules.yml")["groups"].([]any) {
 		for _, rule := range group.(map[string]any)["rules"].([]any) {
-			if rule.(map[string]any)["record"] == record {
-				rules = append(rules, rule)
-			}
+			rule := rule.(map[string]any)
+			rules[rule["record"].(string)] = rule
 		}
 	}
-	if len(rules) != 1 {
-		s.t.Fatalf("%d rules record %s", len(rules), record)
+	done := map[string]bool{}
+	var add func(record string)
+	add = func(record string) {
+		rule := rules[record]
+		if rule == nil || done[record] {
+			return
+		}
+		done[record] = true
+		for _, name := range regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`).FindAllString(rule["expr"].(string), -1) {
+			add(name)
+		}
+		list = append(list, rule)
 	}
+	if add(record); len(list) == 0 {
+		s.t.Fatalf("no rule records %s", record)
+	}
+	return list
+}
+
+// ruleFile writes a recording rule into a file of its own.
+func (s *stack) ruleFile(rule map[string]any) string {
+	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "rules.yml")
-	text := marshal(s.t, map[string]any{"groups": []any{map[string]any{"name": "week", "rules": rules}}})
+	text := marshal(s.t, map[string]any{"groups": []any{map[string]any{"name": "week", "rules": []any{rule}}}})
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

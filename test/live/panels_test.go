@@ -35,7 +35,7 @@ func (s *stack) judgeAnnotations(t *testing.T) {
 	}
 }
 
-// judgePanels holds that the query of every panel has an answer at the end of all this.
+// judgePanels holds that the query of every panel has an answer when all this has happened.
 // Those of histograms have the same series of locations that have only classic ones, only
 // native ones and both, and these do not hide each other.
 func (s *stack) judgePanels(t *testing.T, began time.Time) {

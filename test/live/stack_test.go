@@ -79,8 +79,8 @@ modules:
 type watched struct {
 	parts.CA
 	Name, Environment, URL string
-	// Published and Told are the scenario's, where its line is not one that is cut.
-	Published, Told bool
+	Told                   bool // as the scenario
+	Published              bool // as the scenario, but not over a line that is cut
 }
 
 // location is an exporter, and where it is.
@@ -122,7 +122,7 @@ func newStack(t *testing.T) *stack {
 			s.addLocation(g, name, fmt.Sprintf("127.0.%d.%d", g+1, i+1))
 		}
 	}
-	// Nobody sees of the others which ones they have.
+	// The others have both kinds. All that asks Prometheus has to make do with it.
 	s.groups[side][1].histograms, s.groups[side][2].histograms = "classic", "native"
 	s.internet()
 	files, signing := parts.Signing(t)

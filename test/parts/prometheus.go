@@ -137,13 +137,17 @@ func (p *Prometheus) Reload(configuration string) {
 	p.namespace.Do(p.tb, http.MethodPost, p.URL+"/-/reload")
 }
 
+// longBlocks has promtool write blocks of up to a week, of which it reads all that it
+// is given for each: those of two hours, which it would write, take minutes.
+const longBlocks = "--max-block-duration=168h"
+
 // Backfill adds the samples of a text in the OpenMetrics format. A Prometheus that
 // runs has them after it has been started again.
 func (p *Prometheus) Backfill(openMetrics []byte) {
 	p.tb.Helper()
 	file := filepath.Join(p.tb.TempDir(), "openmetrics.txt")
 	write(p.tb, file, openMetrics)
-	p.promtool("tsdb", "create-blocks-from", "openmetrics", file, p.dir)
+	p.promtool("tsdb", "create-blocks-from", longBlocks, "openmetrics", file, p.dir)
 }
 
 // BackfillRules has the Prometheus, which runs, evaluate the recording rules of a file
@@ -151,7 +155,7 @@ func (p *Prometheus) Backfill(openMetrics []byte) {
 // does.
 func (p *Prometheus) BackfillRules(file string, start, end time.Time, interval time.Duration) {
 	p.tb.Helper()
-	p.promtool("tsdb", "create-blocks-from", "rules", "--url="+p.URL, "--output-dir="+p.dir, "--eval-interval="+interval.String(),
+	p.promtool("tsdb", "create-blocks-from", longBlocks, "rules", "--url="+p.URL, "--output-dir="+p.dir, "--eval-interval="+interval.String(),
 		"--start="+strconv.FormatInt(start.Unix(), 10), "--end="+strconv.FormatInt(end.Unix(), 10), file)
 }
 
