@@ -125,13 +125,18 @@ func (m *maker) counted(ctx context.Context, of key, p Period, shared kept) (*co
 	if err != nil {
 		return nil, err
 	}
+	return countedOf(slices.Concat(grew, kept)), nil
+}
+
+// countedOf adds up what has grown.
+func countedOf(all []grown) *counted {
 	c := &counted{
 		at: map[string]Runs{}, spreads: map[string]map[string]map[string]*spread{familySteps: {}, familyCalls: {}},
 		checks: map[string]float64{}, limited: map[string]map[string]float64{}, modules: map[string]float64{},
 	}
 	runs := map[string]map[[2]string]float64{} // by location, by outcome and fault
 	classic := map[classicKey]map[string]float64{}
-	for _, g := range slices.Concat(grew, kept) {
+	for _, g := range all {
 		name := string(g.labels[model.MetricNameLabel])
 		family := strings.TrimSuffix(name, bucketSuffix)
 		location := label(g.labels, "location")
@@ -149,7 +154,7 @@ func (m *maker) counted(ctx context.Context, of key, p Period, shared kept) (*co
 		case g.spread != nil:
 			c.spread(family, measureOf(g.labels), g.of, g.spread)
 		case family != name:
-			add(classic, classicKey{g.of, family, measureOf(g.labels)}, label(g.labels, "le"), g.by)
+			add(classic, classicKey{g.of, g.life, family, measureOf(g.labels)}, label(g.labels, "le"), g.by)
 		}
 	}
 	for k, cumulative := range classic {
@@ -158,12 +163,14 @@ func (m *maker) counted(ctx context.Context, of key, p Period, shared kept) (*co
 	for location, by := range runs {
 		c.addRuns(location, by)
 	}
-	return c, nil
+	return c
 }
 
-// classicKey names a classic histogram of an exporter, over all modules.
+// classicKey names a classic histogram of an exporter, over all modules, in one of its lives:
+// in another one it can have other buckets.
 type classicKey struct {
 	of           exporter
+	life         int
 	family, name string
 }
 

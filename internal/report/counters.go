@@ -27,6 +27,7 @@ const (
 // grown is by how much a series grew in a period.
 type grown struct {
 	of     exporter
+	life   int          // the stretch's place in their list
 	labels model.Metric // with its name
 	by     float64
 	spread *spread // of a native histogram; nil: by says it
@@ -115,9 +116,12 @@ func (m *maker) grow(ctx context.Context, of key, names string, list []stretch, 
 
 func (r readAll) grown(list []stretch) []grown {
 	var all []grown
-	for _, s := range list {
+	for life, s := range list {
 		before, after := r.ends(s)
-		all = append(all, difference(s.of, before, after)...)
+		for _, g := range difference(s.of, before, after) {
+			g.life = life
+			all = append(all, g)
+		}
 	}
 	return all
 }

@@ -124,7 +124,12 @@ func (m *maker) windows(ctx context.Context, of key, modules []string, window ti
 	if len(c.classic) == 0 {
 		return spreads, nil
 	}
-	query := "sum by (le) (increase(" + familyDuration + bucketSuffix + sel(c.classic) + "))"
+	classic := "increase(" + familyDuration + bucketSuffix + sel(c.classic) + ")"
+	if slices.ContainsFunc(c.classic, func(e string) bool { return slices.Contains(c.native, e) }) {
+		// It was native for a part of the period, in which it may have been classic too.
+		classic += " unless on (job, instance, location, module) increase(" + familyDuration + sel(c.native) + ")"
+	}
+	query := "sum by (le) (" + classic + ")"
 	err := m.client.each(ctx, query, since, until, window, func(matrix model.Matrix) {
 		cumulative := map[model.Time]map[string]float64{}
 		for _, stream := range matrix {

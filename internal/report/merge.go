@@ -29,17 +29,23 @@ func merge(list []sighted, majority []Span) []Incident {
 	for _, part := range joined {
 		at := within(list, part)
 		limit := max(outside, median(list, at))
+		tooLong := func(i int) bool { return part.Start.Sub(list[i].Start) > limit || list[i].end().Sub(part.End) > limit }
+		through := func(i int) bool { return had[i] > 1 || tooLong(i) }
+		if !slices.ContainsFunc(at, func(i int) bool { return taken[i] || !through(i) }) {
+			// Each of them has more than this: an outage that goes round. It is one of the majority all the same.
+			through = tooLong
+		}
 		var members, longer []sighted
 		for _, i := range at {
 			switch s := list[i]; {
-			case had[i] > 1 || part.Start.Sub(s.Start) > limit || s.end().Sub(part.End) > limit:
+			case through(i):
 				longer = append(longer, s)
 			case !taken[i]:
 				members, taken[i] = append(members, s), true
 			}
 		}
 		if len(members) == 0 {
-			continue // each of them has more than this
+			continue // it is in those that are taken
 		}
 		whole := Span{members[0].Start, part.End}
 		for _, s := range members {

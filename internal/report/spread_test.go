@@ -124,3 +124,19 @@ func TestWindowOf(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherBuckets holds that the buckets of a life are not mixed with others of another life.
+func TestOtherBuckets(t *testing.T) {
+	var all []grown
+	for life, by := range []map[string]float64{{"1": 50, "5": 100, "+Inf": 100}, {"2": 0, "5": 100, "+Inf": 100}} {
+		for le, n := range by {
+			all = append(all, grown{life: life, by: n, labels: model.Metric{
+				model.MetricNameLabel: familySteps + bucketSuffix, "step": "order", "le": model.LabelValue(le), "location": "fra",
+			}})
+		}
+	}
+	got := together(countedOf(all).spreads[familySteps]["order"]).quantiles()
+	if got.Count != 200 || got.P50.Low != time.Second || got.P50.High != 5*time.Second {
+		t.Errorf("%+v, want a median of 200 between 1 s and 5 s", got)
+	}
+}
