@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,8 +67,8 @@ func fill(tb testing.TB, url, mode string) {
 }
 
 // TestReport makes the report of the truth from classic, native and both histograms, and
-// compares each number with the truth; the first with the oldest Prometheus, the last
-// also with the recording rules, and with an exporter's own incidents.
+// compares each number with the truth; the first with the oldest Prometheus, which refuses
+// a day of some series at once, the last also with the recording rules, and with an exporter's own incidents.
 func TestReport(t *testing.T) {
 	for _, mode := range []string{"classic", "native", "both"} {
 		t.Run(mode, func(t *testing.T) {
@@ -75,9 +76,16 @@ func TestReport(t *testing.T) {
 			dir := t.TempDir()
 			p := startPrometheus(t, dir, mode == "classic")
 			fill(t, p.url, mode)
-			r := made(t, report.Options{Prometheus: p.url})
+			via := new(refusals)
+			r := made(t, report.Options{Prometheus: p.url, Via: &http.Client{Transport: via}})
 			compare(t, r, mode)
+			if n := via.n.Load(); (n > 0) != (mode == "classic") {
+				t.Errorf("%d queries were refused", n)
+			}
 			golden(t, r, "testdata/"+mode+".txt", p.url)
+			if mode == "native" {
+				compareChosen(t, made(t, report.Options{Prometheus: p.url, Targets: []string{target, "nobody"}}), &r.Targets[1])
+			}
 			if mode != "both" {
 				return
 			}
@@ -88,16 +96,28 @@ func TestReport(t *testing.T) {
 			p = startPrometheus(t, dir, false)
 			exporter, stranger := serveIncidents(t, change.Add(offset("fra"))), serveIncidents(t, change)
 			// It is scraped as fra:18555; of the other one nobody knows whose it is.
-			via := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dial := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				if address == "fra:18555" {
 					address = strings.TrimPrefix(exporter, "http://")
 				}
 				return new(net.Dialer).DialContext(ctx, network, address)
 			}}
-			t.Cleanup(via.CloseIdleConnections)
-			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", stranger}, ExporterVia: &http.Client{Transport: via}}), r)
+			t.Cleanup(dial.CloseIdleConnections)
+			compareRules(t, made(t, report.Options{Prometheus: p.url, Exporters: []string{"http://fra:18555", "http://127.0.0.1:1", stranger}, ExporterVia: &http.Client{Transport: dial}}), r)
 		})
 	}
+}
+
+// refusals counts the answers with status 422.
+type refusals struct{ n atomic.Int64 }
+
+// RoundTrip implements http.RoundTripper.
+func (r *refusals) RoundTrip(request *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(request)
+	if err == nil && answer.StatusCode == http.StatusUnprocessableEntity {
+		r.n.Add(1)
+	}
+	return answer, err
 }
 
 // made makes the report of the second week.

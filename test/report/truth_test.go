@@ -32,6 +32,7 @@ var (
 	blackout = span{day(4, 3, 0), day(4, 4, 30)}    // of Prometheus
 	restart  = day(5, 12, 0).Add(10 * time.Second)  // of the exporter at iad
 	glimpse  = span{day(5, 23, 58), day(6, 0, 2)}   // seen by iad and sjc alone
+	told     = outage.start.Add(11 * time.Minute)   // the CA told of the outage, which iad has read
 )
 
 const (
@@ -249,8 +250,7 @@ func (e *exporter) scrape(b *batch, mode string, at time.Time) {
 // limits adds what is left of the CA's limits. At fra and syd another exporter was there on Monday,
 // which had spent nearly all; and fra was refused because of a limit of which there is no account.
 func (e *exporter) limits(b *batch, of labels, at time.Time) {
-	left := 200 + 50*math.Sin(at.Sub(begin).Hours()/24*2*math.Pi)
-	b.add(of.with("__name__", "acme_rate_limit_remaining", "limit", "new_orders"), at, math.Floor(left))
+	b.add(of.with("__name__", "acme_rate_limit_remaining", "limit", "new_orders"), at, leftAt(at))
 	b.add(of.with("__name__", "acme_rate_limit_capacity", "limit", "new_orders"), at, 300)
 	if e.location == "fra" {
 		b.add(of.with("__name__", "acme_rate_limited_total", "limit", "unknown"), at, map[bool]float64{true: 2}[at.After(day(1, 0, 0))])
@@ -261,6 +261,11 @@ func (e *exporter) limits(b *batch, of labels, at time.Time) {
 		b.add(other.with("__name__", "acme_rate_limit_remaining", "limit", "new_orders"), at, 3)
 		b.add(other.with("__name__", "acme_rate_limit_capacity", "limit", "new_orders"), at, 100)
 	}
+}
+
+// leftAt is what is left of a limit.
+func leftAt(at time.Time) float64 {
+	return math.Floor(200 + 50*math.Sin(at.Sub(begin).Hours()/24*2*math.Pi))
 }
 
 // incident adds the latest incident, if there was one.
@@ -276,6 +281,9 @@ func (e *exporter) incident(b *batch, of labels, at time.Time) {
 	b.add(of.with(append(info, "__name__", "acme_incident_info")...), at, 1)
 	if !at.Before(last.end) {
 		b.add(of.with("__name__", "acme_incident_end_timestamp_seconds"), at, float64(last.end.Unix()))
+	}
+	if last == outage && e.location == "iad" && at.After(told) {
+		b.add(of.with("__name__", "acme_incident_official_start_timestamp_seconds"), at, float64(told.Unix()))
 	}
 }
 
