@@ -43,7 +43,7 @@ func incidentsNote(r *Report) string {
 	case FromExporters:
 		return text + "All are from the exporters themselves."
 	case FromBoth:
-		return text + "They are from the exporters that answered, and of all others, also where there are several at a location, from metrics, in which one that is shorter than two scrapes can be missing; those have no uncertainty."
+		return text + "They are from the exporters that answered, and of all others, also where there are several at a location, and what these have forgotten, from metrics, in which one that is shorter than two scrapes can be missing; those have no uncertainty."
 	}
 	return text + "They are from metrics, in which one that is shorter than two scrapes can be missing, and which tell no uncertainty."
 }

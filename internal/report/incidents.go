@@ -47,7 +47,8 @@ func (m *maker) events(ctx context.Context, of key, t *Target, now *timeline, li
 	told := m.told(of, list, seen)
 	t.Changes = m.changes(of, seen, told)
 
-	untold := m.untold(of, t, told)
+	list = fromExporters(of, list, told)
+	untold := append(m.untold(of, t, told), m.forgotten(list, told)...)
 	switch {
 	case len(told) == 0:
 		t.IncidentsFrom = FromMetrics
@@ -62,14 +63,15 @@ func (m *maker) events(ctx context.Context, of key, t *Target, now *timeline, li
 		m.answered = append(m.answered, x.exporters...)
 	}
 	m.mu.Unlock()
-	t.Incidents = merge(fromExporters(of, list, told), now.impaired(line))
+	t.Incidents = merge(list, now.impaired(line))
 	t.Incidents = slices.DeleteFunc(t.Incidents, func(i Incident) bool {
 		return !i.Start.Before(m.Period.Until) || !i.Start.Add(i.Duration).After(m.Period.Since)
 	})
 	return nil
 }
 
-// fromExporters puts what exporters told in the place of what metrics tell of the same ones.
+// fromExporters puts what exporters told in the place of what metrics tell of the same incidents of
+// theirs.
 func fromExporters(of key, list []sighted, told []told) []sighted {
 	for _, x := range told {
 		own := slices.Clone(x.from.incidents[of])
@@ -77,12 +79,26 @@ func fromExporters(of key, list []sighted, told []told) []sighted {
 			own[i].location, own[i].by = x.location(), x.exporters[0]
 		}
 		list = slices.DeleteFunc(list, func(s sighted) bool {
-			return slices.Contains(x.exporters, s.by) ||
-				s.location == x.location() && slices.ContainsFunc(own, s.same) // scraped by another name
+			// It can have got an earlier start while it went on.
+			within := func(o sighted) bool { return !s.Start.Before(o.Start) && !s.Start.After(o.end()) }
+			return s.location == x.location() && slices.ContainsFunc(own, s.same) || // also by another name
+				slices.Contains(x.exporters, s.by) && slices.ContainsFunc(own, within)
 		})
 		list = append(list, own...)
 	}
 	return list
+}
+
+// forgotten are the exporters that told what they know, of which metrics know more of the period: they
+// were started without what they had stored, or are full.
+func (m *maker) forgotten(list []sighted, answers []told) (forgot []exporter) {
+	for _, s := range list {
+		if s.From == FromMetrics && s.Start.Before(m.Period.Until) && s.end().After(m.Period.Since) &&
+			slices.ContainsFunc(answers, func(x told) bool { return slices.Contains(x.exporters, s.by) }) {
+			forgot = append(forgot, s.by)
+		}
+	}
+	return forgot
 }
 
 // impaired are the times in which the majority says that the target is down or degraded.

@@ -68,7 +68,7 @@ func cutSaid(l *Latency) string {
 var incidentsFrom = map[IncidentSource]string{
 	FromExporters: "As the exporters themselves have them.",
 	FromMetrics:   "As Prometheus has scraped them: what is shorter than two scrapes can be missing.",
-	FromBoth:      "As the exporters themselves have them; of those that were not asked or did not answer, as Prometheus has scraped them: what is shorter than two scrapes can be missing.",
+	FromBoth:      "As the exporters themselves have them; of those that were not asked or did not answer, and what they have forgotten, as Prometheus has scraped them: what is shorter than two scrapes can be missing.",
 }
 
 // availabilityOf compares an availability with that before.

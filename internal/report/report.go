@@ -96,8 +96,8 @@ const (
 	// FromMetrics: from what Prometheus scraped. An incident that is shorter than two
 	// scrapes can be missed, and so can all but the last of several between two scrapes.
 	FromMetrics IncidentSource = "metrics"
-	// FromBoth: from those exporters that were asked and answered, and of all others from
-	// metrics, also where one of their location was asked.
+	// FromBoth: from those exporters that were asked and answered; of all others, also where
+	// one of their location was asked, and what these have forgotten from metrics.
 	FromBoth IncidentSource = "exporters and metrics"
 )
 
