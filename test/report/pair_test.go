@@ -64,8 +64,10 @@ func TestPairOfExporters(t *testing.T) {
 	}
 	counts("both have seen the change", `count(acme_directory_changes_total == 1)`, 2)
 
-	// The report looks once in five minutes, from the period's start: the last time just now.
+	// The report looks once in five minutes, from the period's start, and is of whole seconds that are
+	// over: the last look is an hour after the start.
 	since := time.Now().UTC().Add(-time.Hour)
+	parts.Until(t, "the last look is over", func() bool { return time.Since(since) > time.Hour+2*time.Second })
 	terms := "[{terms_of_service " + old + " https://ca.example/terms-2}]"
 	for _, c := range []struct {
 		asked          []string
