@@ -88,7 +88,8 @@ func (m *maker) told(of key, incidents []sighted, changes []seenChange) (list []
 			list = append(list, told{a, exporters})
 			continue
 		}
-		if len(a.incidents[of])+len(a.changes[of]) > 0 {
+		within := func(c seenChange) bool { return !c.at.Before(m.Period.Since) && c.at.Before(m.Period.Until) }
+		if len(a.incidents[of]) > 0 || slices.ContainsFunc(a.changes[of], within) {
 			m.miss(Missing{Kind: MissingIncidents, Target: of.target, Environment: of.environment, Text: fmt.Sprintf("It is not known of which location %s is, "+
 				"since Prometheus scrapes no exporter there: what it knows of %s is from metrics. Give the URL with the host and port of the label instance.", a.URL, of.target)})
 		}

@@ -141,12 +141,13 @@ func TestWhichExporter(t *testing.T) {
 		{"by a change", asked{changes: map[key][]seenChange{of: {{at: at(5, 10, 0).Add(time.Microsecond)}}}}, []exporter{iadA}, 0},
 		{"of two locations", asked{incidents: tells(at(2, 10, 0))}, nil, 1},
 		{"of none", asked{incidents: tells(at(3, 10, 0))}, nil, 1},
-		{"nothing to tell", asked{}, nil, 0},
+		{"an unknown change", asked{changes: map[key][]seenChange{of: {{at: at(5, 11, 0)}}}}, nil, 1},
+		{"nothing to tell", asked{changes: map[key][]seenChange{of: {{at: at(-1, 10, 0)}}}}, nil, 0},
 		{"no answer", asked{Exporter: Exporter{Error: "timeout"}, scraped: []exporter{fraB}}, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.asked.targets = []key{of}
-			m := &maker{asked: []asked{c.asked}}
+			m := &maker{asked: []asked{c.asked}, Options: Options{Period: Period{Since: monday, Until: at(7, 0, 0)}}}
 			var got []exporter
 			for _, x := range m.told(of, list, changes) {
 				got = append(got, x.exporters...)
