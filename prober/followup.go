@@ -27,11 +27,12 @@ type promise struct {
 	tasks []*task
 }
 
-// promise stores the follow-ups that deactivate the tasks' authorizations. The
-// challenges may be accepted when it returns nil.
-func (r *run) promise(tasks []*task) (promises []promise, err error) {
+// promise stores the follow-ups that deactivate the tasks' authorizations, which the CA
+// has to refuse to make valid if forbidden is not nil. The challenges may be accepted
+// when it returns nil.
+func (r *run) promise(tasks []*task, forbidden *probe.Forbidden) (promises []promise, err error) {
 	for some := range slices.Chunk(tasks, maxPromised) {
-		f := probe.FollowUp{Kind: probe.FollowUpDeactivateAuthz, URL: some[0].authz.URI}
+		f := probe.FollowUp{Kind: probe.FollowUpDeactivateAuthz, URL: some[0].authz.URI, Forbidden: forbidden}
 		for _, t := range some[1:] {
 			f.More = append(f.More, t.authz.URI)
 		}
@@ -62,16 +63,14 @@ func (r *run) leave(f probe.FollowUp, life time.Duration) (id string, err error)
 }
 
 // amend stores what else a follow-up of this run has to know of what the CA had to
-// refuse. It does nothing where there is no such follow-up any more.
+// refuse. It does nothing where there is no such follow-up.
 func (r *run) amend(id string, change func(*probe.Forbidden)) error {
-	i := slices.IndexFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == id })
+	i := slices.IndexFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == id && mayAccuse(f) })
 	if i < 0 {
 		return nil
 	}
-	f, known := r.facts.FollowUps[i], probe.Forbidden{}
-	if f.Forbidden != nil {
-		known = *f.Forbidden // which others may be reading
-	}
+	f := r.facts.FollowUps[i]
+	known := *f.Forbidden // which others may be reading
 	change(&known)
 	f.Forbidden = &known
 	if err := r.FollowUps.Add(f); err != nil {
@@ -130,9 +129,10 @@ func followDeactivateAuthz(ctx context.Context, r *run) error {
 	pending := slices.ContainsFunc(authzs, func(a *acme.Authorization) bool { return a != nil && a.Status == acme.StatusPending })
 	authzs = slices.DeleteFunc(authzs, func(a *acme.Authorization) bool { return a == nil || !isValid(a) })
 	if len(authzs) > 0 {
-		if err = r.deactivate(ctx, authzs); err == nil {
-			err = r.discover(false)
+		if r.found() {
+			return r.tell(false, nil)
 		}
+		err = r.deactivate(ctx, authzs)
 	}
 	if err == nil && pending && time.Since(r.FollowUp.Created) < validationLasts {
 		f := fail(probe.FailureTimeout, objectAuthorization, "the authorization is still pending: the CA may yet find it valid")

@@ -28,6 +28,14 @@ type attempt struct {
 	undo string
 }
 
+// doubtCut is the doubt of what a run leaves until its end, when it knows better.
+const doubtCut = "the run that ordered it was cut before it could say who came to our responders"
+
+// forbids is what the attempt's follow-ups have to know from the start.
+func (a *attempt) forbids() *probe.Forbidden {
+	return &probe.Forbidden{Expected: a.expected, Identifier: about(a.order.names), Doubt: doubtCut}
+}
+
 // unproved reports whether the CA has to refuse because nobody proves anything.
 func (a *attempt) unproved() bool { return a.expected == probe.ProblemUnauthorized }
 
@@ -91,7 +99,7 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 	err = r.step(probe.StepSetup, "", func() (err error) {
 		a.undo, err = r.leave(probe.FollowUp{
 			Kind: probe.FollowUpRevoke, URL: a.order.url, Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified},
-			Forbidden: &probe.Forbidden{Expected: a.expected, Identifier: name, Doubt: "the run that ordered it was cut before it could say who came to our responders"},
+			Forbidden: a.forbids(),
 		}, probe.WatchLife)
 		return err
 	})
@@ -112,11 +120,15 @@ func (r *run) provoke(ctx context.Context, a *attempt) error {
 	a.persists = slices.ContainsFunc(pending, func(z *acme.Authorization) bool {
 		return slices.ContainsFunc(z.Challenges, func(c *acme.Challenge) bool { return c.Type == string(probe.DNSPersist01) })
 	})
-	return r.solve(ctx, a.order, pending, method{
+	m := method{
 		challenge: r.Pair.Module.Issue.Challenge, mode: config.AuthorizationFresh,
 		withheld: a.unproved(), forbidden: a.expected == probe.ProblemCAA,
 		then: func() error { return r.obtain(ctx, a) },
-	})
+	}
+	if a.unproved() {
+		m.forbids = a.forbids()
+	}
+	return r.solve(ctx, a.order, pending, m)
 }
 
 // forbid has our name server forbid the name before the CA hears of it: a CA may look
@@ -153,7 +165,7 @@ func (r *run) promiseValid(authzs []*acme.Authorization) error {
 		}
 	}
 	return r.step(probe.StepSetup, "", func() error {
-		_, err := r.promise(tasks)
+		_, err := r.promise(tasks, nil)
 		return err
 	})
 }
@@ -189,10 +201,14 @@ func (r *run) obtain(ctx context.Context, a *attempt) error {
 		_ = r.inspect(chain, a.key.Public(), a.order.names)
 		r.facts.Certificate.PEM = evidence(chain)
 		// Now that it is here, its revocation needs the order no more.
-		if err := r.leaveRevocation(chain, probe.ReasonUnspecified); err != nil {
+		id, err := r.leave(probe.FollowUp{
+			Kind: probe.FollowUpRevoke, Revocation: revocationOf(chain, probe.ReasonUnspecified), Forbidden: a.forbids(),
+		}, probe.WatchLife)
+		if err != nil {
 			return err
 		}
 		r.forget(a.undo)
+		a.undo = id
 		return nil
 	})
 }
@@ -204,7 +220,7 @@ func (r *run) conclude(ctx context.Context, a *attempt, err error) error {
 	issued := r.spending.issued
 	a.accused = issued || a.authorized && a.unproved() && f.Kind != probe.FailureCanceled
 	doubt := ""
-	if a.accused || r.leaves(a) {
+	if a.accused || slices.ContainsFunc(r.facts.FollowUps, mayAccuse) {
 		doubt = r.doubt(ctx, a)
 		r.entrust(a, doubt)
 	}
@@ -262,31 +278,19 @@ func (a *attempt) meant(f *failure, problem *probe.Problem) bool {
 	return problem.Type == a.expected
 }
 
-// leaves reports whether a follow-up may find what the CA has to refuse.
-func (r *run) leaves(a *attempt) bool {
-	return slices.ContainsFunc(r.facts.FollowUps, func(f probe.FollowUp) bool { return f.ID == a.undo || a.surprises(&f) })
-}
-
-// surprises reports whether the follow-up is about authorizations of which the run does
-// not say that they are valid, and which never must be.
-func (a *attempt) surprises(f *probe.FollowUp) bool {
-	return f.Kind == probe.FollowUpDeactivateAuthz && a.unproved() && !a.accused
-}
+// mayAccuse reports whether the follow-up may find what the CA has to refuse.
+func mayAccuse(f probe.FollowUp) bool { return f.Forbidden != nil }
 
 // entrust tells the follow-ups what it proves if they find what the CA has to refuse.
-// Where that cannot be stored, less is proved.
+// Where that cannot be stored, less is proved. Of what the run itself tells they are
+// silent once it is told.
 func (r *run) entrust(a *attempt, doubt string) {
-	issued := r.spending.issued
-	if a.expected == probe.ProblemCAA && doubt == "" && !issued {
+	if a.expected == probe.ProblemCAA && doubt == "" && !r.spending.issued {
 		doubt = "it may have looked for the CAA record again after the run, when that was gone"
 	}
 	for _, f := range slices.Clone(r.facts.FollowUps) {
-		if f.ID == a.undo {
-			_ = r.amend(f.ID, func(k *probe.Forbidden) { k.Doubt, k.Told = doubt, issued })
-		} else if a.surprises(&f) {
-			_ = r.amend(f.ID, func(k *probe.Forbidden) {
-				*k = probe.Forbidden{Expected: a.expected, Identifier: about(a.order.names), Doubt: doubt}
-			})
+		if mayAccuse(f) {
+			_ = r.amend(f.ID, func(k *probe.Forbidden) { k.Doubt = doubt })
 		}
 	}
 }
@@ -315,22 +319,27 @@ func accusation(expected, name, doubt string, issued bool) *failure {
 	return f
 }
 
-// discover ends a follow-up that has found what the CA had to refuse, and has done what
-// it was left for: nobody else would tell of it.
-func (r *run) discover(issued bool) error {
+// found notes that a follow-up has come upon what the CA had to refuse, if it had to,
+// and reports whether nobody has told of it yet.
+func (r *run) found() (untold bool) {
 	known := r.FollowUp.Forbidden
 	if known == nil {
-		return nil
+		return false
 	}
 	r.facts.Refusal = &probe.Refusal{Expected: known.Expected}
-	if issued && known.Told {
-		return nil
-	}
-	if err := r.FollowUps.Drop(r.FollowUp.ID); err != nil { // or it would be told, and counted, again
-		return fail(probe.FailureLocal, "", "cannot store that it is done: "+quoted(err.Error()))
-	}
+	return !known.Told
+}
+
+// tell accuses the CA of what a follow-up has found, since nobody else would. What the
+// follow-up is there for is done the next time, when it is stored that it was told: it
+// may fail, or never be possible. Err is what has failed already; nil: nothing.
+func (r *run) tell(issued bool, err error) error {
+	known := r.FollowUp.Forbidden
 	f := accusation(known.Expected, known.Identifier, known.Doubt, issued)
 	f.Detail += "; it was found after the run"
+	if then, ok := errors.AsType[*failure](err); ok {
+		f.Detail += "; then: " + then.Detail
+	}
 	f.Call = r.lastCall()
 	return f
 }

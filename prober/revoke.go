@@ -99,7 +99,7 @@ func followRevoke(ctx context.Context, r *run) error {
 	}
 	err := r.followRevoke(ctx, what)
 	f, ok := errors.AsType[*failure](err)
-	if ok && f.Kind != probe.FailureCanceled && time.Since(r.FollowUp.Created) >= revokeLasts && !r.settled() {
+	if ok && f.Kind != probe.FailureCanceled && f.Kind != probe.FailureRefusal && time.Since(r.FollowUp.Created) >= revokeLasts && !r.settled() {
 		return r.giveUpRevoking(f)
 	}
 	return err
@@ -127,6 +127,9 @@ func (r *run) giveUpRevoking(f *failure) error {
 
 // followRevoke tries to revoke once.
 func (r *run) followRevoke(ctx context.Context, what *probe.Revocation) error {
+	if len(what.Chain) > 0 && r.found() {
+		return r.tellCertificate(what)
+	}
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
@@ -172,6 +175,7 @@ func (r *run) lost(what string) error {
 // depends on whether the CA hands it out.
 func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason) error {
 	var url string
+	issued := false
 	err := r.step(probe.StepOrder, "", func() error {
 		o, ex, err := r.getOrder(ctx, probe.CallOrder, r.FollowUp.URL)
 		switch f, _ := errors.AsType[*failure](err); {
@@ -188,6 +192,7 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 		case acme.StatusDeactivated, acme.StatusExpired, acme.StatusRevoked:
 			return r.lost("is " + o.Status)
 		case acme.StatusValid:
+			issued = true
 			if url = o.CertURL; !isHTTPS(url) {
 				return r.broken(objectOrder, "the valid order's certificate is not an absolute https URL")
 			}
@@ -201,24 +206,52 @@ func (r *run) findRevocation(ctx context.Context, reason probe.RevocationReason)
 		}
 		return nil
 	})
-	if err != nil || url == "" {
+	if !issued {
 		return err
 	}
-	err = r.step(probe.StepDownload, "", func() error {
-		chain, err := r.download(ctx, url)
+	untold := r.found()
+	if err == nil {
+		err = r.step(probe.StepDownload, "", func() error {
+			chain, err := r.download(ctx, url)
+			if err != nil {
+				return err
+			}
+			if r.FollowUp.Forbidden != nil {
+				r.keepEvidence(chain)
+			}
+			if untold {
+				return nil // it is downloaded again
+			}
+			return r.leaveRevocation(chain, reason)
+		})
+	}
+	if untold {
+		return r.tell(true, err)
+	}
+	return err
+}
+
+// tellCertificate accuses the CA of the certificate that is to be revoked: the run that
+// has downloaded it was cut before anybody heard of it.
+func (r *run) tellCertificate(what *probe.Revocation) error {
+	var chain []*x509.Certificate
+	for _, der := range what.Chain {
+		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return err
+			break
 		}
-		if r.FollowUp.Forbidden != nil {
-			r.facts.Certificate = describe(chain)
-			r.facts.Certificate.PEM = evidence(chain)
-		}
-		return r.leaveRevocation(chain, reason)
-	})
-	if err != nil {
-		return err
+		chain = append(chain, c)
 	}
-	return r.discover(true)
+	if len(chain) > 0 {
+		r.keepEvidence(chain)
+	}
+	return r.tell(true, nil)
+}
+
+// keepEvidence keeps the certificate, leaf first, that the CA had to refuse.
+func (r *run) keepEvidence(chain []*x509.Certificate) {
+	r.facts.Certificate = describe(chain)
+	r.facts.Certificate.PEM = evidence(chain)
 }
 
 // revoke asks the CA to revoke the certificate. That it was revoked before is what an

@@ -302,7 +302,7 @@ func TestRevokeGivenUp(t *testing.T) {
 		})
 	}
 
-	// What is left to another follow-up, or cut, is not given up.
+	// What is to be told of first, left to another follow-up, or cut, is not given up.
 	b := newBench(t, fakeca.Options{SyncValidation: true}).known()
 	wantSuccess(t, b.run(probe.ProberIssue))
 	f := probe.FollowUp{
@@ -310,8 +310,14 @@ func TestRevokeGivenUp(t *testing.T) {
 		Revocation: &probe.Revocation{Reason: probe.ReasonUnspecified}, Forbidden: &probe.Forbidden{Expected: probe.ProblemUnauthorized, Identifier: "a.example"},
 	}
 	facts := b.follow(f)
-	if facts.Failure == nil || facts.Failure.Kind != probe.FailureRefusal || facts.Revocation != nil || len(facts.FollowUps) != 1 {
-		t.Errorf("failure %+v, revocation %+v, follow-ups %v", facts.Failure, facts.Revocation, facts.FollowUps)
+	wantAccusation(t, facts, probe.RefusalMisissued, "certificate", "")
+	if slices.Contains(b.list(), "drop") || facts.Revocation != nil {
+		t.Errorf("events %v, revocation %+v", b.list(), facts.Revocation)
+	}
+	facts = b.follow(told(f))
+	wantSuccess(t, facts)
+	if facts.Revocation != nil || len(facts.FollowUps) != 1 {
+		t.Errorf("revocation %+v, follow-ups %v", facts.Revocation, facts.FollowUps)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -370,7 +376,7 @@ func TestRevokeOrder(t *testing.T) {
 		{"deactivated", "order", fakeca.Fault{Edit: fakeca.Set("status", "deactivated")}, 0, "", probe.FailureObject, true},
 		{"refused", "order", fakeca.Fault{Edit: refused}, 0, "", "", false},
 		{"gone, says the edge", "order", fakeca.Fault{HTML: true, Status: 404}, 0, probe.FailureCall, probe.FailureCall, false},
-		{"no certificate", "certificate", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0, probe.FailureCall, probe.FailureCall, false},
+		{"no certificate", "certificate", fakeca.Fault{Problem: &fakeca.Problem{Type: "serverInternal", Status: 500}}, 0, probe.FailureRefusal, probe.FailureRefusal, false}, // there is one
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b.ca.Heal()

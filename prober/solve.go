@@ -86,7 +86,7 @@ func (r *run) solve(ctx context.Context, o *order, authzs []*acme.Authorization,
 	var promises []promise
 	err = r.step(probe.StepSetup, about(names), func() (err error) {
 		if m.mode == config.AuthorizationFresh {
-			if promises, err = r.promise(tasks); err != nil {
+			if promises, err = r.promise(tasks, m.forbids); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,8 @@ type method struct {
 	mode      config.AuthorizationMode
 	// withheld: nobody gets the answers; forbidden: CAA lets nobody issue.
 	withheld, forbidden bool
+	// forbids is what the CA has to refuse; nil: to make the authorizations valid is right.
+	forbids *probe.Forbidden
 	// then is what is done with the valid authorizations while the answers are still
 	// there; nil: nothing.
 	then func() error

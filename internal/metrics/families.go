@@ -164,7 +164,7 @@ func declareCertificates(d *declarer) certificateFamilies {
 			"Certificates that failed the check. It goes on after a restart.",
 			"check"),
 		misissued: d.counter(ofPair, "acme_misissued_total",
-			"What the CA gave though it had to refuse, of modules with `issue.expect`; only what is proved. A run counts once: as `certificate`, or as `authorization` where no certificate came of it. It goes on after a restart.",
+			"What the CA gave though it had to refuse, of modules with `issue.expect`; only what is proved. A run counts once: as `certificate`, or as `authorization` where no certificate came of it by its end; one that comes later counts too. It goes on after a restart.",
 			"kind"),
 		warnings: d.gauge(ofPair, "acme_certificate_lint_warnings",
 			"Warnings of zlint about the last certificate that was issued, where the module says `lint: true`."),

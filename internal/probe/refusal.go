@@ -61,8 +61,15 @@ type Forbidden struct {
 	Finalized bool `json:"finalized,omitempty"`
 	// Doubt says why the CA may be right all the same; empty: it is proved that it is not.
 	Doubt string `json:"doubt,omitempty"`
-	// Told says that the run itself has told of the certificate.
+	// Told says that the run, or another follow-up of it, has told of what this one may
+	// find, and that whoever counts it has.
 	Told bool `json:"told,omitempty"`
+}
+
+// Tells reports whether the failure has told of what a follow-up of that kind may find
+// that the CA had to refuse: a certificate says all, a valid authorization only that.
+func (f *Failure) Tells(kind FollowUpKind) bool {
+	return f.Kind == FailureRefusal && (f.Object == "certificate" || f.Object == "authorization" && kind == FollowUpDeactivateAuthz)
 }
 
 // Misissuance is what a CA gave that it had to refuse, where that is proved. The list

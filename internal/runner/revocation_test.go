@@ -405,43 +405,6 @@ func TestRevocationIsNotCut(t *testing.T) {
 	})
 }
 
-// TestFollowUpTellsIncidents holds that whoever keeps the incidents is told of what a
-// follow-up has found that must not have been issued, and of no other.
-func TestFollowUpTellsIncidents(t *testing.T) {
-	var told []probe.FollowUpKind
-	bubble(t, Options{Incidents: func(r *probe.Result) bool {
-		if r.FollowUp != "" {
-			told = append(told, r.FollowUp)
-		}
-		return false
-	}}, func(h *harness) {
-		h.run = func(_ context.Context, job Job) probe.Facts {
-			switch {
-			case job.FollowUp == nil:
-				for _, f := range []probe.FollowUp{seeking("1"), authz("2")} {
-					if err := job.FollowUps.Add(f); err != nil {
-						t.Error(err)
-					}
-				}
-			case job.FollowUp.Kind == probe.FollowUpRevoke:
-				f := failed(probe.FailureRefusal)
-				f.Failure.Refusal = probe.RefusalMisissued
-				if err := job.FollowUps.Drop("1"); err != nil {
-					t.Error(err)
-				}
-				return f
-			}
-			return probe.Facts{}
-		}
-		h.start(configured(interval(0)))
-		h.trigger(time.Minute)
-		h.sleepTo(time.Hour)
-		if len(told) != 1 || told[0] != probe.FollowUpRevoke {
-			t.Errorf("told of %v", told)
-		}
-	})
-}
-
 // TestNoteStays holds that what a follow-up notes is there when it is tried again, and
 // on disk when it is noted.
 func TestNoteStays(t *testing.T) {

@@ -39,12 +39,19 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	ru.repeat = r.judge(ctx, ru, res)
 
 	if ru.item != nil {
-		// Nobody waits for it; and what was seen must not be seen again after a crash.
-		r.settle(ctx, ru, res)
+		// Nobody waits for it; and what was seen must not be seen again after a crash,
+		// but for what is graver than to be counted twice.
+		accuses := ru.accuses(res)
+		if !accuses {
+			r.settle(ctx, ru, res)
+		}
 		r.publish(ru, res)
 		r.keepObserved()
 		if res.Misissued() != "" {
 			r.track(ru, res)
+		}
+		if accuses {
+			r.told(ru, res)
 		}
 		r.release(ru)
 		return
@@ -54,6 +61,7 @@ func (r *Runner) perform(ctx context.Context, ru *run) {
 	r.publish(ru, res)
 	r.keepObserved()
 	r.track(ru, res)
+	r.told(ru, res)
 	r.keep(ru, res)
 	r.release(ru)
 }
