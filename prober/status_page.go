@@ -22,11 +22,10 @@ func probeStatusPage(ctx context.Context, r *run) error {
 		if err != nil {
 			return err
 		}
-		page, err := statuspage.Read(m.URL, res.Body, time.Now())
+		page, missing, err := statuspage.Read(m.URL, res.Body, m.Components, time.Now())
 		if err != nil {
 			return r.broken(objectStatusPage, "%s", quoted(err.Error()))
 		}
-		missing := statuspage.Watch(page, m.Components)
 		r.facts.StatusPage = page
 		if len(missing) > 0 {
 			return unknownComponents(page, missing)

@@ -60,11 +60,27 @@ func readFeed(data []byte, now time.Time) (*probe.StatusPage, error) {
 	default:
 		return nil, errUnknown
 	}
+	entries := slices.Concat(read.Channel, read.Items, read.Entries)
+	// The last update first. What is of the same time stays in the feed's order, which
+	// commonly is this one.
+	slices.SortStableFunc(entries, func(a, b feedEntry) int { return b.updated().Compare(a.updated()) })
 	page := &probe.StatusPage{Format: probe.StatusFeed}
-	for _, e := range slices.Concat(read.Channel, read.Items, read.Entries) {
-		if a, ok := e.announcement(now); ok {
-			page.Announcements = append(page.Announcements, a)
+	at := map[string]int{} // by incident
+	for _, e := range entries {
+		a, ok := e.announcement(now)
+		if !ok {
+			continue
 		}
+		// Some feeds have an entry for each update of an incident.
+		key := a.URL + " " + badge.ReplaceAllString(a.Name, "")
+		if i, there := at[key]; there && a.URL != "" {
+			if a.Start.Before(page.Announcements[i].Start) && !a.Start.IsZero() {
+				page.Announcements[i].Start = a.Start
+			}
+			continue
+		}
+		at[key] = len(page.Announcements)
+		page.Announcements = append(page.Announcements, a)
 	}
 	return page, nil
 }
@@ -75,16 +91,20 @@ var (
 	over    = regexp.MustCompile(`(?i)(?:<(?:b|strong)>\s*(?:status:\s*)?|- )(?:resolved|postmortem)\b`)
 	planned = regexp.MustCompile(`(?i)<(?:b|strong)>\s*(?:scheduled|in progress|verifying|completed|active)\b`)
 	closed  = regexp.MustCompile(`(?i)^\W*(?:resolved|closed)\b`)
+	// Titles can begin with "[Investigating]", those of plans with "[Maintenance]".
+	badge       = regexp.MustCompile(`^\s*\[[^\]]*\]\s*`)
+	maintenance = regexp.MustCompile(`(?i)^\s*\[(?:scheduled|planned)?\s*(?:maintenance|scheduled|planned)\b`)
+	plans       = regexp.MustCompile(`/(?:scheduled-?)?maintenances?(?:/|$)`)
 )
 
 // announcement makes an incident of an entry; not ok: it is of something else.
 func (e *feedEntry) announcement(now time.Time) (a probe.Announcement, ok bool) {
 	text := html.UnescapeString(e.Content.XML + e.Encoded.XML + e.Summary.XML + e.Description.XML)
 	a = probe.Announcement{Name: html.UnescapeString(e.Title), URL: e.link()}
-	if planned.MatchString(text) || strings.Contains(a.URL, "/maintenance/") {
+	if planned.MatchString(text) || maintenance.MatchString(a.Name) || plans.MatchString(a.URL) {
 		return a, false
 	}
-	updated := parseTime(cmp.Or(e.Updated, e.PubDate, e.Date, e.Published))
+	updated := e.updated()
 	a.Start = parseTime(cmp.Or(e.Published, e.PubDate, e.Date, e.Updated))
 	if updated.Before(a.Start) {
 		updated = a.Start
@@ -93,6 +113,11 @@ func (e *feedEntry) announcement(now time.Time) (a probe.Announcement, ok bool) 
 		a.End = updated
 	}
 	return a, true
+}
+
+// updated is when it changed last; zero: it does not say.
+func (e *feedEntry) updated() time.Time {
+	return parseTime(cmp.Or(e.Updated, e.PubDate, e.Date, e.Published))
 }
 
 // link is the entry's own.

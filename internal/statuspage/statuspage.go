@@ -37,11 +37,11 @@ const (
 
 var errUnknown = errors.New("it is neither the JSON of status.io or Statuspage nor a feed of Atom or RSS")
 
-// Read reads the page that was fetched from address at now.
-func Read(address string, body []byte, now time.Time) (*probe.StatusPage, error) {
+// Read reads the page that was fetched from address at now. It marks the components that
+// are called as one of watched, whatever the case, and leaves out announcements that
+// say that they are about others. missing are the names that the page does not have.
+func Read(address string, body []byte, watched []string, now time.Time) (page *probe.StatusPage, missing []string, err error) {
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-	var page *probe.StatusPage
-	var err error
 	switch {
 	case bytes.HasPrefix(text, []byte("{")):
 		page, err = readJSON(address, text)
@@ -51,12 +51,13 @@ func Read(address string, body []byte, now time.Time) (*probe.StatusPage, error)
 		err = errUnknown
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	page.URL, page.Bytes = bare(address), int64(len(body))
+	missing = watch(page, watched)
 	page.Components = distinct(page.Components)
 	page.Announcements = latest(page.Announcements, now)
-	return page, nil
+	return page, missing, nil
 }
 
 // bare is the address without what may be a secret in it.
@@ -69,7 +70,8 @@ func bare(address string) string {
 	return name(u.String(), maxURL)
 }
 
-// distinct has each name once, in the worst of its states.
+// distinct has each name once, in the worst of its states; of too many those that are
+// watched, and the first of the others.
 func distinct(all []probe.Component) (list []probe.Component) {
 	for _, c := range all {
 		c.Name = name(c.Name, maxName)
@@ -78,11 +80,24 @@ func distinct(all []probe.Component) (list []probe.Component) {
 		case c.Name == "":
 		case i >= 0:
 			list[i].State = worst(list[i].State, c.State)
-		case len(list) < maxComponents:
+			list[i].Watched = list[i].Watched || c.Watched
+		default:
 			list = append(list, c)
 		}
 	}
-	return list
+	others := maxComponents
+	for _, c := range list {
+		if c.Watched {
+			others--
+		}
+	}
+	return slices.DeleteFunc(list, func(c probe.Component) bool {
+		if c.Watched {
+			return false
+		}
+		others--
+		return others < 0
+	})
 }
 
 // worst is the worse of two states.
@@ -136,26 +151,29 @@ func link(s string) string {
 	return s
 }
 
-// Watch marks the components of the page that are called so, whatever the case, and
-// leaves out announcements that say that they are about others. It returns the names
-// that the page does not have.
-func Watch(page *probe.StatusPage, names []string) (missing []string) {
-	if len(names) == 0 {
+// watch is what Read does with the names, before anything is cut for being too much.
+func watch(page *probe.StatusPage, watched []string) (missing []string) {
+	if len(watched) == 0 {
 		return nil
 	}
-	same := func(a string) func(string) bool {
-		return func(b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+	named := func(name string) int {
+		return slices.IndexFunc(watched, func(w string) bool { return strings.EqualFold(strings.TrimSpace(w), strings.TrimSpace(name)) })
 	}
-	for _, n := range names {
-		i := slices.IndexFunc(page.Components, func(c probe.Component) bool { return same(n)(c.Name) })
-		if i < 0 {
-			missing = append(missing, n)
-			continue
+	found := make([]bool, len(watched))
+	for i := range page.Components {
+		if n := named(page.Components[i].Name); n >= 0 {
+			page.Components[i].Watched, found[n] = true, true
 		}
-		page.Components[i].Watched = true
+	}
+	for i, w := range watched {
+		if !found[i] && !found[named(w)] { // the same may be there twice
+			missing = append(missing, w)
+		}
 	}
 	page.Announcements = slices.DeleteFunc(page.Announcements, func(a probe.Announcement) bool {
-		return len(a.Components) > 0 && !slices.ContainsFunc(a.Components, func(c string) bool { return slices.ContainsFunc(names, same(c)) })
+		// Those that are watched come first: the others may be cut.
+		slices.SortStableFunc(a.Components, func(x, y string) int { return cmp.Compare(min(named(y), 0), min(named(x), 0)) })
+		return len(a.Components) > 0 && named(a.Components[0]) < 0
 	})
 	return missing
 }

@@ -97,7 +97,7 @@ func TestRead(t *testing.T) {
 			t.Parallel()
 			body := load(t, tt.file)
 			tt.want.Bytes = int64(len(body))
-			got, err := Read(tt.url, body, now)
+			got, _, err := Read(tt.url, body, nil, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestLenient(t *testing.T) {
 		{`<!DOCTYPE x><rss><channel><item><title>a&nbsp;b</title><pubDate>Thu, 25 Jun 2020 07:00:00 GMT</pubDate></item><item><title>no time</title></item><item><title>no zone</title><pubDate>Thu, 25 Jun 2020 07:00:00 PDT</pubDate></item></channel></rss>`, "", "", 1},
 		{`<rdf:RDF xmlns:rdf="r" xmlns:dc="d"><item><title>a</title><link>https://a.example/</link><dc:date>2020-06-25T07:00:00Z</dc:date></item></rdf:RDF>`, "", "", 1},
 	} {
-		page, err := Read(statusIOURL, []byte(tt.text), now)
+		page, _, err := Read(statusIOURL, []byte(tt.text), nil, now)
 		if err != nil {
 			t.Errorf("%s: %v", tt.text, err)
 			continue
@@ -156,7 +156,7 @@ func TestNoPage(t *testing.T) {
 		"", "  ", "OK", "{", "{}", "[]", `{"result":null}`, `{"result":[]}`, `{"result":{}}`, `{"page":{}}`, `{"status":{"indicator":"none"}}`, `{"newNonce":"https://ca.example/"}`,
 		"<!DOCTYPE html><html><head><title>Status</title></head><body><p>All is well<br></body></html>", "<", "<rss><channel>", "<feed", "%PDF-1.7",
 	} {
-		if page, err := Read(statusIOURL, []byte(text), now); err == nil {
+		if page, _, err := Read(statusIOURL, []byte(text), nil, now); err == nil {
 			t.Errorf("%q: %+v", text, page)
 		}
 	}
@@ -179,7 +179,7 @@ func TestGoesOn(t *testing.T) {
 		{"a", "&lt;strong&gt;Monitoring&lt;/strong&gt; - until all is resolved", time.Minute, true},
 	} {
 		feed := "<rss><channel><item><title>" + tt.title + "</title><description>" + tt.text + "</description><pubDate>" + now.Add(-tt.age).Format(time.RFC1123Z) + "</pubDate></item></channel></rss>"
-		page, err := Read("https://ca.example/rss", []byte(feed), now)
+		page, _, err := Read("https://ca.example/rss", []byte(feed), nil, now)
 		if err != nil || len(page.Announcements) != 1 || page.Announcements[0].End.IsZero() != tt.open {
 			t.Errorf("%+v: %+v, %v", tt, page, err)
 		}
@@ -195,7 +195,7 @@ func TestBounds(t *testing.T) {
 		news = append(news, fmt.Sprintf(`{"name":"%d\u0000\n","created_at":"2020-06-25T07:00:%02dZ","components":[%s]}`, i, i%60, strings.Join(parts[:min(i, 50)], ",")))
 	}
 	text := `{"page":{},"components":[` + strings.Join(parts, ",") + `],"incidents":[` + strings.Join(news, ",") + `]}`
-	page, err := Read("https://ca.example/", []byte(text), now)
+	page, _, err := Read("https://ca.example/", []byte(text), nil, now)
 	if err != nil || len(page.Components) != maxComponents || len(page.Announcements) != maxAnnouncements {
 		t.Fatalf("%d components, %d announcements, %v", len(page.Components), len(page.Announcements), err)
 	}
@@ -241,7 +241,7 @@ func check(t *testing.T, page *probe.StatusPage) {
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	read := func() *probe.StatusPage {
-		page, err := Read("https://status.ca.example/", load(t, "statuspage.json"), now)
+		page, _, err := Read("https://status.ca.example/", load(t, "statuspage.json"), nil, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestWatch(t *testing.T) {
 		{[]string{"Mail", "Fax"}, "Fax", "Mail", "Mail is late, about all"},
 	} {
 		page := read()
-		missing := strings.Join(Watch(page, tt.names), ", ")
+		missing := strings.Join(watch(page, tt.names), ", ")
 		var watched, news []string
 		for _, c := range page.Components {
 			if c.Watched {
@@ -274,6 +274,65 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestWatchBeyond holds that what is watched is found before too much is cut.
+func TestWatchBeyond(t *testing.T) {
+	t.Parallel()
+	var parts []string
+	for i := range 300 {
+		parts = append(parts, fmt.Sprintf(`{"name":"Part %d"}`, i))
+	}
+	all := strings.Join(parts, ",")
+	text := `{"page":{},"components":[` + all + `],"incidents":[{"name":"big","created_at":"2020-06-25T07:00:00Z","components":[` + all + `]}]}`
+	page, missing, err := Read("https://ca.example/", []byte(text), []string{"part 270", "Part 290", "Part 300"}, now)
+	if err != nil || strings.Join(missing, ", ") != "Part 300" || len(page.Components) != maxComponents || len(page.Announcements) != 1 {
+		t.Fatalf("missing %q, %+v, %v", missing, page, err)
+	}
+	if last := page.Components[maxComponents-2:]; last[0].Name != "Part 270" || !last[0].Watched || last[1].Name != "Part 290" || !last[1].Watched {
+		t.Errorf("the last components: %+v", last)
+	}
+	if affected := page.Announcements[0].Components; len(affected) != maxAffected || affected[0] != "Part 270" || affected[1] != "Part 290" {
+		t.Errorf("affected: %q", affected)
+	}
+	check(t, page)
+}
+
+// TestUpdates has a feed with an entry for each update, and plans.
+func TestUpdates(t *testing.T) {
+	t.Parallel()
+	entry := func(title, path string, hour, minute int) string {
+		return fmt.Sprintf("<item><title>%s</title><link>https://status.ca.example/%s</link><pubDate>%s</pubDate></item>", title, path, at(hour, minute).Format(time.RFC1123Z))
+	}
+	feed := "<rss><channel>" + strings.Join([]string{
+		entry("[Resolved] Orders fail", "incident/1", 5, 0),
+		entry("[Investigating] Orders fail", "incident/1", 4, 0),
+		entry("[Investigating] No CRLs", "incident/2", 6, 30),
+		entry("[Monitoring] No CRLs", "incident/2", 7, 0),
+		entry("[Investigating] All at one address", "", 3, 0),
+		entry("[Resolved] Another one there", "", 3, 30),
+		entry("New disks", "maintenances/3", 7, 10),
+		entry("[Scheduled] New cables", "incident/4", 7, 20),
+	}, "") + "</channel></rss>"
+	page, _, err := Read("https://status.ca.example/rss", []byte(feed), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range page.Announcements {
+		end := "goes on"
+		if !a.End.IsZero() {
+			end = a.End.Format("15:04")
+		}
+		got = append(got, fmt.Sprintf("%s %s %s", a.Start.Format("15:04"), end, a.Name))
+	}
+	want := []string{
+		"06:30 goes on [Monitoring] No CRLs", "04:00 05:00 [Resolved] Orders fail",
+		"03:30 03:30 [Resolved] Another one there", "03:00 goes on [Investigating] All at one address",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("announced:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // FuzzRead reads whatever somebody may put at the URL.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"status.io.json", "statuspage.json", "statuspage.atom", "status.io.rss"} {
@@ -282,7 +341,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"result":{"status":[{"name":"A","status_code":"100"}]}}`))
 	f.Add([]byte(`<rdf:RDF><item><date>2020-06-25</date></item></rdf:RDF>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		page, err := Read(statusIOURL, body, now)
+		page, _, err := Read(statusIOURL, body, nil, now)
 		if err == nil {
 			check(t, page)
 		}
