@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,8 +21,12 @@ const root = "../.."
 
 func TestMain(m *testing.M) { os.Exit(parts.Main(m)) }
 
+// debianPromtool is of a Prometheus that knows no native histograms.
+const debianPromtool = "/usr/bin/promtool"
+
 // TestPrometheusFiles holds that Prometheus takes each of its files, with the rules of
-// alerts/ beside it and the passwords that it names.
+// alerts/ beside it and the passwords that it names; an older one too, without the
+// lines that docs/alerts.md has one leave out.
 func TestPrometheusFiles(t *testing.T) {
 	t.Parallel()
 	promtool := filepath.Join(parts.PrometheusDir(t), "promtool")
@@ -34,6 +39,13 @@ func TestPrometheusFiles(t *testing.T) {
 		}
 		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if filepath.Base(name) != "prometheus.yml" {
+			continue
+		}
+		older := regexp.MustCompile(`(?m)^ *(scrape_native|always_scrape_classic)_histograms: true\n`).ReplaceAll(text, nil)
+		if out, err := exec.CommandContext(t.Context(), debianPromtool, "check", "config", place(t, older)).CombinedOutput(); err != nil || len(older) == len(text) {
+			t.Errorf("%s for an older Prometheus: %v\n%s", name, err, out)
 		}
 	}
 }
