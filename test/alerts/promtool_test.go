@@ -28,8 +28,7 @@ group_eval_order:
   - acme_exporter_state
   - acme_exporter_locations
   - acme_exporter_budget
-  - acme_exporter_budget_days
-  - acme_exporter_rates
+  - acme_exporter_days
   - acme_exporter_latency
   - acme_exporter_week
   - acme_exporter_down
@@ -133,6 +132,7 @@ func render(t *testing.T, file string, m series.Mode) string {
 		"v":                series.Values,
 		"durations":        m.Durations,
 		"classicDurations": series.Classic.Durations,
+		"times":            func(n int, words string) string { return strings.Repeat(words+" ", n) },
 		"list":             func(words ...string) []string { return words },
 		"runbook": func(name, word, target string) (string, error) {
 			return runbookQuery(read(t, "docs/runbooks/"+name+".md"), word, target)

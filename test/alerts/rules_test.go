@@ -74,7 +74,7 @@ func read(t *testing.T, path string) string {
 func TestRecordsAreNamedLevelMetricOperation(t *testing.T) {
 	t.Parallel()
 	records, _ := rules(t)
-	name := regexp.MustCompile(`^(environment(_target)?(_module|_location|_step)*|location):acme_[a-z_]+:[a-z0-9_]+$`)
+	name := regexp.MustCompile(`^(environment(_target)?(_module|_location|_instance|_step|_le)*|location):acme_[a-z_]+:[a-z0-9_]+$`)
 	for _, r := range records {
 		if !name.MatchString(r.Record) {
 			t.Errorf("%s is not level:metric:operation", r.Record)
