@@ -69,11 +69,7 @@ func pastOf(b *testing.B, histograms, location string, born time.Time) []*past {
 	e := newExposed(b, born)
 	for minute := range 60 {
 		for i, pair := range e.pairs {
-			r := passed(pair, born.Add(time.Duration(minute)*time.Minute), time.Duration(100+(37*i+61*minute)%900)*time.Millisecond)
-			for call := range r.Calls {
-				r.Calls[call].Ready = time.Nanosecond // it is timed from then, and not at all without
-			}
-			e.metrics.Observe(r)
+			e.metrics.Observe(passed(pair, born.Add(time.Duration(minute)*time.Minute), time.Duration(100+(37*i+61*minute)%900)*time.Millisecond))
 		}
 	}
 	families, err := e.registry.Gather()
@@ -87,13 +83,7 @@ func pastOf(b *testing.B, histograms, location string, born time.Time) []*past {
 		maps.Copy(all, labels)
 		all["__name__"] = p.family + all["suffix"]
 		delete(all, "suffix")
-		var sorted []string
-		for _, name := range slices.Sorted(maps.Keys(all)) {
-			if all[name] != "" {
-				sorted = append(sorted, name, all[name])
-			}
-		}
-		p.labels = appendLabels(nil, sorted)
+		p.labels = appendLabels(nil, sortedPairs(all))
 		p.state, p.target = all["state"], all["target"]
 		list = append(list, p)
 	}
@@ -176,39 +166,23 @@ func (p *past) at(at, born, end time.Time) float64 {
 	return p.value
 }
 
-// appendHistogram appends a Histogram to a TimeSeries. Each bucket grows at times of its own,
+// histogramAt is the native histogram at a time. Each bucket grows at times of its own,
 // as runs would have it: what grew everywhere at once would mostly do so between two windows.
-func (p *past) appendHistogram(message []byte, at, born time.Time) []byte {
+func (p *past) histogramAt(at, born time.Time) *dto.Histogram {
 	hours := at.Sub(born).Hours()
 	var count, last, sum int64 // of the buckets
-	var deltas []byte
+	deltas := make([]int64, 0, len(p.histogram.GetPositiveDelta()))
 	for i, delta := range p.histogram.GetPositiveDelta() {
 		sum += delta
 		phase := float64(crc32.Update(crc32.ChecksumIEEE(p.labels), crc32.IEEETable, []byte{byte(i)})) / (1 << 32)
 		now := int64(float64(sum)*hours + phase)
-		deltas = protowire.AppendVarint(deltas, protowire.EncodeZigZag(now-last))
+		deltas = append(deltas, now-last)
 		count, last = count+now, now
 	}
-	var h []byte
-	integer := func(field protowire.Number, v uint64) {
-		h = protowire.AppendVarint(protowire.AppendTag(h, field, protowire.VarintType), v)
+	return &dto.Histogram{
+		SampleCount: new(uint64(count)), SampleSum: new(p.histogram.GetSampleSum() * hours), Schema: p.histogram.Schema,
+		ZeroThreshold: p.histogram.ZeroThreshold, PositiveSpan: p.histogram.PositiveSpan, PositiveDelta: deltas,
 	}
-	float := func(field protowire.Number, v float64) {
-		h = protowire.AppendFixed64(protowire.AppendTag(h, field, protowire.Fixed64Type), math.Float64bits(v))
-	}
-	integer(1, uint64(count))
-	float(3, p.histogram.GetSampleSum()*hours)
-	integer(4, protowire.EncodeZigZag(int64(p.histogram.GetSchema())))
-	float(5, p.histogram.GetZeroThreshold())
-	integer(6, 0)
-	for _, s := range p.histogram.GetPositiveSpan() {
-		span := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), protowire.EncodeZigZag(int64(s.GetOffset())))
-		span = protowire.AppendVarint(protowire.AppendTag(span, 2, protowire.VarintType), uint64(s.GetLength()))
-		h = protowire.AppendBytes(protowire.AppendTag(h, 11, protowire.BytesType), span)
-	}
-	h = protowire.AppendBytes(protowire.AppendTag(h, 12, protowire.BytesType), deltas)
-	integer(15, uint64(at.UnixMilli()))
-	return protowire.AppendBytes(protowire.AppendTag(message, 4, protowire.BytesType), h)
 }
 
 // rememberWeeks writes to the Prometheus at url what five exporters exposed in the two weeks before
@@ -237,7 +211,7 @@ func rememberWeeks(b *testing.B, histograms, url string, end time.Time) (samples
 						case at.Before(begin.Add(-around)) || !p.sampled(at, end):
 							continue
 						case p.histogram != nil:
-							message = p.appendHistogram(message, at, born)
+							message = appendHistogram(message, p.histogramAt(at, born), at)
 						default:
 							message = appendSample(message, at, p.at(at, born, end))
 						}

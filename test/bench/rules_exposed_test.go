@@ -29,6 +29,7 @@ type exposed struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	pairs    []config.Pair
+	stored   map[storedKey]*stored
 
 	mu    sync.Mutex // guards now and steps
 	now   time.Time
@@ -37,7 +38,7 @@ type exposed struct {
 
 func newExposed(b *testing.B, from time.Time) *exposed {
 	b.Helper()
-	e := &exposed{registry: prometheus.NewRegistry(), now: from}
+	e := &exposed{registry: prometheus.NewRegistry(), stored: map[storedKey]*stored{}, now: from}
 	states := make(fixedStates, ruleTargets)
 	for i := range states {
 		target := &config.Target{DirectoryURL: "https://ca.example/dir", Environment: config.Production}
@@ -72,22 +73,11 @@ type fixedStates []probe.TargetState
 func (f fixedStates) State(time.Time) []probe.TargetState { return f }
 func (f fixedStates) Latest(string) *probe.Incident       { return nil }
 
-// caughtUp reports whether what is exposed is of now.
-func (e *exposed) caughtUp() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return time.Since(e.now) < 2*step
-}
-
 // ServeHTTP is /metrics, in the format that has native histograms.
 func (e *exposed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if next := e.now.Add(step); !next.After(time.Now()) {
-		e.now = next
-		e.steps++
-		e.advance()
-	}
+	e.next()
 	families, err := e.registry.Gather()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -107,12 +97,31 @@ func (e *exposed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// next goes a step on, and returns false if that would be in the future.
+func (e *exposed) next() bool {
+	next := e.now.Add(step)
+	if next.After(time.Now()) {
+		return false
+	}
+	e.now = next
+	e.steps++
+	e.advance()
+	return true
+}
+
+// failing is a target of which every tenth run fails.
+const failing = "ca0"
+
 // advance has a quarter of the pairs run, so that each does every minute, in times
 // that differ.
 func (e *exposed) advance() {
 	for i, pair := range e.pairs {
 		if (i+e.steps)%4 == 0 {
-			e.metrics.Observe(passed(pair, e.now, time.Duration(100+(37*i+61*e.steps)%900)*time.Millisecond))
+			r := passed(pair, e.now, time.Duration(100+(37*i+61*e.steps)%900)*time.Millisecond)
+			if pair.Pair.Target == failing && e.steps/4%10 == 0 {
+				r.Verdict = probe.Verdict{Outcome: probe.OutcomeFailure, Stage: probe.StepDirectory, Reason: "http_5xx", Fault: probe.FaultCA}
+			}
+			e.metrics.Observe(r)
 		}
 		e.metrics.Schedule(pair.Pair, e.now.Add(pair.Interval), false)
 	}
@@ -165,7 +174,8 @@ func passed(pair config.Pair, at time.Time, took time.Duration) *probe.Result {
 		r.Steps = append(r.Steps, probe.Step{Name: name, Duration: took, OK: true})
 	}
 	for _, name := range ruleCalls[pair.Pair.Module] {
-		r.Calls = append(r.Calls, probe.Call{Name: name, Method: http.MethodPost, Status: http.StatusOK, End: took})
+		// A call without Ready had no connection, and is not timed.
+		r.Calls = append(r.Calls, probe.Call{Name: name, Method: http.MethodPost, Status: http.StatusOK, Ready: time.Millisecond, End: time.Millisecond + took})
 	}
 	if pair.Module.Issue != nil {
 		r.Certificate = &probe.Certificate{NotBefore: at, NotAfter: at.Add(90 * 24 * time.Hour)}

@@ -22,14 +22,15 @@ import (
 const (
 	ruleTargets   = 10
 	ruleLocations = 5
-	// mostGroup is what one evaluation of a group may take.
+	// mostGroup is what half of a group's evaluations may take at most on a quiet machine
+	// with two CPUs, on which the reference takes no more than quiet. Where it takes more,
+	// on a slower machine or a busy one, the rules may take longer by as much.
 	mostGroup = 200 * time.Millisecond
-	// pace is between two scrapes while an hour is caught up on.
-	pace = time.Second
+	quiet     = 300 * time.Millisecond
 	// between is the time between two evaluations of a group that has more, so that
 	// there are several to choose from; it changes nothing in what one of them costs.
-	between = 20 * time.Second
-	settled = 12 * between // for so long the rules are watched
+	between = 10 * time.Second
+	settled = 15 * between // for so long the rules are watched
 )
 
 // ruleModules are those of a target.
@@ -42,7 +43,7 @@ const plainRule = `sum(sum_over_time(acme_probes_total[1h])) + sum(sum_over_time
 // BenchmarkRules has Prometheus evaluate the shipped rules over 10 targets, 5 modules
 // and 5 locations: an hour of what five exporters expose, classic
 // and native histograms both, with the time between scrapes that the example has, and
-// before it a week of what the rules themselves record.
+// before it a week of what the rules themselves record. One of the targets fails at times.
 func BenchmarkRules(b *testing.B) {
 	for b.Loop() {
 		benchRules(b)
@@ -59,10 +60,6 @@ func benchRules(b *testing.B) {
 		exporters, addresses = append(exporters, e), append(addresses, fmt.Sprintf(
 			`{targets: [%q], labels: {location: loc%d}}`, e.address, i))
 	}
-	configuration := func(interval time.Duration, rules ...string) string {
-		return fmt.Sprintf("rule_files: [%s]\nscrape_configs:\n- {job_name: acme, scrape_interval: %s, scrape_native_histograms: true, always_scrape_classic_histograms: true, static_configs: [%s]}\n",
-			strings.Join(rules, ", "), interval, strings.Join(addresses, ", "))
-	}
 	file := filepath.Join(b.TempDir(), "prometheus.yml")
 	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
 		b.Fatal(err)
@@ -75,35 +72,64 @@ func benchRules(b *testing.B) {
 		return oldest > float64(start.Add(-6*time.Hour).Unix()) // the head keeps three hours
 	})
 
-	prometheus.Reload(configuration(pace))
-	parts.Within(b, "an hour is caught up on", 20*time.Minute, func() bool {
-		return !slices.ContainsFunc(exporters, func(e *exposed) bool { return !e.caughtUp() })
-	})
+	rememberHour(b, prometheus.URL, exporters)
 	rules := []string{often(b, "acme_exporter.rules.yml"), often(b, "acme_exporter.alerts.yml"), referenceFile(b)}
-	prometheus.Reload(configuration(step, rules...))
+	prometheus.Reload(fmt.Sprintf("rule_files: [%s]\nscrape_configs:\n- {job_name: acme, scrape_interval: %s, scrape_native_histograms: true, always_scrape_classic_histograms: true, static_configs: [%s]}\n",
+		strings.Join(rules, ", "), step, strings.Join(addresses, ", ")))
+	b.Logf("an hour and a week are there after %v", time.Since(start).Round(time.Second))
 
 	durations := watchGroups(b, prometheus.URL)
-	samples := len(prometheus.Query(`{job="acme"}`))
-	b.ReportMetric(float64(samples), "series")
-	plain := slices.Min(durations["reference"])
-	sum := 0.0
+	for _, one := range whole {
+		if got, _ := prometheus.Value(one.expr); got < one.least {
+			b.Errorf("%s is %v, want %v at least: the rules have read too little", one.expr, got, one.least)
+		}
+	}
+	b.ReportMetric(float64(len(prometheus.Query(`{job="acme"}`))), "series")
+	reportGroups(b, durations)
+}
+
+// whole are queries that say whether the rules had all there is to read, and what they
+// are at least then.
+var whole = []struct {
+	expr  string
+	least float64
+}{
+	{`min(count_over_time(acme_probes_total[1h]))`, 180},
+	{`min(count_over_time(acme_step_duration_seconds_bucket[1h]))`, 180},
+	{`count(environment_target_module_location:acme_probes_bad:increase3d)`, ruleLocations * 5},
+	{`count(environment_target_module:acme_probes_bad:ratio3d)`, ruleTargets * 5},
+	{`count(environment_target_location_step:acme_step_duration_seconds:rate1h)`, ruleTargets * ruleLocations * 4},
+	{`count(environment_target_location_step:acme_step_slow:bool)`, ruleTargets * ruleLocations * 4},
+}
+
+// reportGroups reports what the evaluations took, and compares half of them with what
+// they may take.
+func reportGroups(b *testing.B, durations map[string][]float64) {
+	b.Helper()
+	plain := median(durations["reference"])
+	most := mostGroup.Seconds() * max(1, plain/quiet.Seconds())
+	sum, fastest := 0.0, 0.0
 	for _, group := range slices.Sorted(maps.Keys(durations)) {
-		// The fastest: what else there is to do on the machine only adds to it.
-		took := slices.Min(durations[group])
-		b.Logf("%-28s %6.1f ms, half of them %6.1f ms at most, %5.2f of the reference (%d evaluations)", group, took*1000,
-			median(durations[group])*1000, took/plain, len(durations[group]))
+		took := median(durations[group])
+		b.Logf("%-28s %6.1f ms, half of them %6.1f ms at most, %5.2f of the reference (%d evaluations)", group,
+			slices.Min(durations[group])*1000, took*1000, took/plain, len(durations[group]))
 		if group == "reference" {
 			continue
 		}
 		sum += took
-		if took > mostGroup.Seconds() {
-			b.Errorf("an evaluation of %s takes %.0f ms, want %v at most", group, took*1000, mostGroup)
+		fastest += slices.Min(durations[group])
+		if took > most {
+			b.Errorf("half of the evaluations of %s take %.0f ms or more, want %.0f at most", group, took*1000, most*1000)
 		}
 	}
+	if plain > quiet.Seconds() {
+		b.Logf("the machine is busy, or slow: the reference takes %.0f ms, and %v or less on a quiet one", plain*1000, quiet)
+	}
 	b.ReportMetric(sum*1000, "ms/all-groups")
+	b.ReportMetric(fastest*1000, "ms/all-fastest")
 	b.ReportMetric(plain*1000, "ms/reference")
 	b.ReportMetric(sum/plain, "ratio")
-	b.ReportMetric(0, "ns/op") // the time that it takes is the scrapes'
+	b.ReportMetric(0, "ns/op") // the time that it takes is the samples'
 }
 
 // often writes one of the shipped files of rules anew, with no group's interval longer
