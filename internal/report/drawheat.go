@@ -113,7 +113,7 @@ func drawCell(p *drawing.Picture, h Hour, zone *time.Location, x, y, width float
 	const height = heatHeight - heatGap
 	title := ""
 	if said := heatSaid(h); said != "up" {
-		title = h.Start.In(zone).Format("Mon 2 Jan 15:04") + ": " + said
+		title = wall(h.Start, zone, "Mon 2 Jan 15:04") + ": " + said
 	}
 	switch heatOf(h) {
 	case heatUnknown:

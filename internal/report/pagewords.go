@@ -23,7 +23,7 @@ func (m *pageMaker) format(t time.Time, form, withYear string) string {
 	if t.Year() != m.r.Period.Since.In(m.zone).Year() {
 		form = withYear
 	}
-	return t.Format(form)
+	return wall(t, m.zone, form)
 }
 
 // maxSpans bounds how many spans a list has: what comes and goes all the week fills no
@@ -49,7 +49,7 @@ func gapSaid(g Gap, zone *time.Location) string {
 	if g.Kind == GapMissing {
 		why = "no data"
 	}
-	return fmt.Sprintf("%s %s to %s (%s)", why, g.Start.In(zone).Format("Mon 2 Jan 15:04"), g.End.In(zone).Format("Mon 2 Jan 15:04"), lasted(g.Duration()))
+	return fmt.Sprintf("%s %s to %s (%s)", why, wall(g.Start, zone, "Mon 2 Jan 15:04"), wall(g.End, zone, "Mon 2 Jan 15:04"), lasted(g.Duration()))
 }
 
 // cutSaid says that the chart's axis ends below the band; empty: it does not.

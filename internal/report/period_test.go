@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -64,6 +65,43 @@ func TestFormat(t *testing.T) {
 	} {
 		if _, err := Format(c.asked, c.file); err == nil || err.Error() != c.want {
 			t.Errorf("--format=%s --output=%s: error %v, want %s", c.asked, c.file, err, c.want)
+		}
+	}
+}
+
+// TestWall holds that a time that clocks show twice can be told from the other one.
+func TestWall(t *testing.T) {
+	zones := map[string]*time.Location{"Berlin": berlin, "Lord Howe": zone("Australia/Lord_Howe"), "UTC": time.UTC}
+	for _, c := range []struct{ zone, at, want string }{
+		{"Berlin", "2026-10-24T23:59:59Z", "01:59:59"},
+		{"Berlin", "2026-10-25T00:00:00Z", "02:00:00 CEST"},
+		{"Berlin", "2026-10-25T00:50:00Z", "02:50:00 CEST"},
+		{"Berlin", "2026-10-25T01:10:00Z", "02:10:00 CET"},
+		{"Berlin", "2026-10-25T02:00:00Z", "03:00:00"},
+		{"Berlin", "2026-03-29T00:59:59Z", "01:59:59"},
+		{"Berlin", "2026-03-29T01:00:00Z", "03:00:00"},
+		{"Lord Howe", "2026-04-04T14:29:00Z", "01:29:00"},
+		{"Lord Howe", "2026-04-04T14:30:00Z", "01:30:00 +11"},
+		{"Lord Howe", "2026-04-04T15:00:00Z", "01:30:00 +1030"},
+		{"UTC", "2026-10-25T01:10:00Z", "01:10:00"},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := wall(at, zones[c.zone], time.TimeOnly); got != c.want {
+			t.Errorf("%s in %s: %s, want %s", c.at, c.zone, got, c.want)
+		}
+	}
+	again := time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC)
+	r := &Report{Period: Period{Since: again.AddDate(0, 0, -6), Until: again.AddDate(0, 0, 1), Timezone: "Europe/Berlin"}}
+	page := pageMaker{r: r, zone: berlin}
+	for _, got := range []string{
+		textMaker{r: r, zone: berlin}.instant(again), page.instant(again), gapSaid(Gap{Span: Span{again, again.Add(2 * time.Hour)}}, berlin),
+		string(drawHeat([]Hour{{Start: again, Availability: Availability{Unknown: time.Hour}}}, berlin, wideChart).SVG("wide")),
+	} {
+		if !strings.Contains(got, "02:00") || !strings.Contains(got, " CET") {
+			t.Errorf("%q does not say which of the two it is", got)
 		}
 	}
 }

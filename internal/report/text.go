@@ -43,7 +43,7 @@ func (t textMaker) report() {
 		title += ", week " + p.Week
 	}
 	t.heading(1, title)
-	t.paragraph(fmt.Sprintf("From %s to %s (%s).", p.Since.In(t.zone).Format("Mon 2006-01-02 15:04"), p.Until.In(t.zone).Format("Mon 2006-01-02 15:04"), p.Timezone))
+	t.paragraph(fmt.Sprintf("From %s to %s (%s).", t.moment(p.Since), t.moment(p.Until), p.Timezone))
 	if len(t.r.Missing) > 0 {
 		t.heading(3, "What is missing")
 		t.missing()
@@ -246,10 +246,8 @@ func (t textMaker) budget(x *Target) {
 	t.table(2, rows)
 }
 
-func (t textMaker) moment(at time.Time) string { return at.In(t.zone).Format("Mon 2006-01-02 15:04") }
-func (t textMaker) instant(at time.Time) string {
-	return at.In(t.zone).Format("Mon 2006-01-02 15:04:05")
-}
+func (t textMaker) moment(at time.Time) string  { return wall(at, t.zone, "Mon 2006-01-02 15:04") }
+func (t textMaker) instant(at time.Time) string { return wall(at, t.zone, "Mon 2006-01-02 15:04:05") }
 
 func (t textMaker) span(s Span) string {
 	return fmt.Sprintf("%s to %s (%s)", t.moment(s.Start), t.moment(s.End), lasted(s.Duration()))

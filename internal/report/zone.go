@@ -48,3 +48,19 @@ func toZone(r *Report) {
 		spans(r.Missing[i].Spans)
 	}
 }
+
+// wall is a time as clocks of the zone show it. Where they show it twice, since they are set
+// back, it has the zone's name of then, such as CEST and CET.
+func wall(t time.Time, zone *time.Location, form string) string {
+	const around = 3 * time.Hour // clocks are set back by less
+	t = t.In(zone)
+	_, offset := t.Zone()
+	for _, away := range []time.Duration{-around, around} {
+		_, other := t.Add(away).Zone()
+		again := t.Add(time.Duration(offset-other) * time.Second)
+		if _, then := again.Zone(); other != offset && then == other {
+			return t.Format(form + " MST")
+		}
+	}
+	return t.Format(form)
+}
