@@ -84,8 +84,8 @@ func (m *maker) hours(ctx context.Context, of key, t *Target) error {
 		return nil
 	}
 	query := func(window time.Duration) string {
-		return "sum by (outcome) (increase(" + familyRuns + "{" + of.matchers() + `,outcome=~"success|failure",fault=~` + oneOf(faults) +
-			"}[" + model.Duration(window).String() + "]))"
+		grew := "increase(" + familyRuns + "{" + of.matchers() + `,outcome=~"success|failure",fault=~` + oneOf(faults) + "}[" + model.Duration(window).String() + "])"
+		return "sum by (outcome) (" + m.twins.once(grew, window) + ")"
 	}
 	put := func(labels model.Metric, i int, n float64) {
 		if i < 0 || i >= len(t.Heat) {
@@ -116,7 +116,7 @@ func (m *maker) hours(ctx context.Context, of key, t *Target) error {
 
 // counted reads what was counted in a period.
 func (m *maker) counted(ctx context.Context, of key, p Period, shared kept) (*counted, error) {
-	list := stretches(m.lives, p)
+	list := stretches(m.counting, p)
 	grew, err := m.growCounters(ctx, of, list, shared)
 	if err != nil {
 		return nil, err

@@ -180,7 +180,7 @@ func (m *maker) readAt(ctx context.Context, of key, names string, at time.Time, 
 	}
 	read := map[exporter]readings{}
 	for _, sample := range vector {
-		e := exporterOf(sample.Metric)
+		e := m.twins.counts(exporterOf(sample.Metric))
 		if read[e] == nil {
 			read[e] = readings{}
 		}

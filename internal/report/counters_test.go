@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ type scraped struct {
 	location string
 	value    float64 // of its only counter
 	team     string  // a label of who scrapes it
+	job      string  // which one scrapes it, if there are two
 }
 
 // scrapes are those of each minute from and to a time, while the counter grows evenly.
@@ -37,18 +39,26 @@ func labelled(list []scraped) []scraped {
 	return list
 }
 
+// again are scrapes of another job, half a minute later.
+func again(list []scraped) []scraped {
+	for i := range list {
+		list[i].job, list[i].at = "again", list[i].at+30*time.Second
+	}
+	return list
+}
+
 // serveScraped answers what lives and counters are read by.
 func serveScraped(t *testing.T, counter string, list []scraped) *client {
 	t.Helper()
-	// sample is the last one of a location within five minutes, of those that are so.
-	sample := func(location string, at time.Time, so ...func(*scraped) bool) *scraped {
+	// sample is the last one of a location and a job within five minutes, of those that are so.
+	sample := func(location, job string, at time.Time, so ...func(*scraped) bool) *scraped {
 		var last *scraped
 		for i := range list {
 			when := monday.Add(list[i].at)
 			if len(so) > 0 && !so[0](&list[i]) {
 				continue
 			}
-			if list[i].location == location && !when.After(at) && when.After(at.Add(-5*time.Minute)) {
+			if list[i].location == location && list[i].job == job && !when.After(at) && when.After(at.Add(-5*time.Minute)) {
 				last = &list[i]
 			}
 		}
@@ -63,11 +73,12 @@ func serveScraped(t *testing.T, counter string, list []scraped) *client {
 			return seconds(v)
 		}
 		kind, result := "vector", []string{}
-		for _, location := range []string{"fra", "iad"} {
-			labels := fmt.Sprintf(`"job":"acme","instance":"a:18555","location":%q`, location)
+		for _, of := range [][2]string{{"fra", ""}, {"iad", ""}, {"fra", "again"}} {
+			location, job := of[0], of[1]
+			labels := fmt.Sprintf(`"job":"acme%s","instance":"a:18555","location":%q`, job, location)
 			if !strings.HasSuffix(r.URL.Path, "_range") {
 				for _, team := range []string{"", "pki"} {
-					if s := sample(location, time64("time"), func(s *scraped) bool { return s.team == team }); s != nil {
+					if s := sample(location, job, time64("time"), func(s *scraped) bool { return s.team == team }); s != nil {
 						result = append(result, fmt.Sprintf(`{"metric":{"__name__":%q,"team":%q,%s},"value":[0,"%v"]}`, counter, team, labels, s.value))
 					}
 				}
@@ -75,7 +86,7 @@ func serveScraped(t *testing.T, counter string, list []scraped) *client {
 			}
 			kind = "matrix"
 			at := func(t time.Time) (float64, bool) {
-				s := sample(location, t)
+				s := sample(location, job, t)
 				switch {
 				case s == nil:
 					return 0, false
@@ -134,6 +145,10 @@ func TestGrown(t *testing.T) {
 		{"a label that is added", familyRuns, append(old, labelled(scrapes(61*m, 270*m, -10*time.Hour, "fra", 1310, 3400))...), grew(old) + 1800},
 		{"a label that is added just before the end", familyRuns, append(scrapes(-20*m, 238*m, -10*time.Hour, "fra", 0, 2580), labelled(scrapes(239*m, 270*m, -10*time.Hour, "fra", 2590, 2900))...), 2400},
 		{"a label that is added to failed checks", familyChecks, append(old, labelled(scrapes(61*m, 270*m, -10*time.Hour, "fra", 1310, 1310))...), grew(old) + 10},
+		{"two jobs", familyRuns, append(scrapes(-20*m, 270*m, -10*time.Hour, "fra", 0, 2900), again(scrapes(30*m, 270*m, -10*time.Hour, "fra", 505, 2905))...), 2400},
+		{"two jobs, one for a while", familyRuns, append(scrapes(-20*m, 150*m, -10*time.Hour, "fra", 0, 1700), again(scrapes(30*m, 269*m, -10*time.Hour, "fra", 505, 2895))...), 2400 - 5},
+		{"two jobs over a restart", familyRuns, append(append(slices.Clone(old), scrapes(67*m, 270*m, 66*m, "fra", 0, 2030)...), again(append(slices.Clone(old), scrapes(67*m, 270*m, 66*m, "fra", 5, 2035)...))...), grew(old) + 1730},
+		{"two jobs, and failed checks", familyChecks, append(slices.Clone(old), again(slices.Clone(old))...), grew(old)},
 		{"failed checks of before", familyChecks, scrapes(61*m, 270*m, 60*m, "fra", 500, 500), 0},
 		{"failed checks over a restart", familyChecks, append(old, scrapes(67*m, 270*m, 66*m, "fra", 1300, 1300)...), grew(old)},
 	} {
@@ -143,7 +158,8 @@ func TestGrown(t *testing.T) {
 			if m.lives, err = m.readLives(t.Context(), p.Since.Add(-time.Hour), p.Until); err != nil {
 				t.Fatal(err)
 			}
-			list := stretches(m.lives, p)
+			m.counting, m.twins = fold(m.lives)
+			list := stretches(m.counting, p)
 			if c.counter == familyChecks {
 				list = whole(list)
 			}

@@ -109,7 +109,7 @@ func (m *maker) windows(ctx context.Context, of key, modules []string, window ti
 	}
 	since, until := m.Period.Since.Add(window), m.Period.Until.Add(time.Millisecond)
 	if len(c.native) > 0 {
-		query := "sum(increase(" + familyDuration + sel(c.native) + "))"
+		query := "sum(" + m.twins.once("increase("+familyDuration+sel(c.native)+")", window) + ")"
 		err := m.client.each(ctx, query, since, until, window, func(matrix model.Matrix) {
 			for _, stream := range matrix {
 				for _, pair := range stream.Histograms {
@@ -129,7 +129,7 @@ func (m *maker) windows(ctx context.Context, of key, modules []string, window ti
 		// It was native for a part of the period, in which it may have been classic too.
 		classic += " unless on (job, instance, location, module) increase(" + familyDuration + sel(c.native) + ")"
 	}
-	query := "sum by (le) (" + classic + ")"
+	query := "sum by (le) (" + m.twins.once(classic, window) + ")"
 	err := m.client.each(ctx, query, since, until, window, func(matrix model.Matrix) {
 		cumulative := map[model.Time]map[string]float64{}
 		for _, stream := range matrix {

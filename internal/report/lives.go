@@ -73,10 +73,13 @@ func (m *maker) readLives(ctx context.Context, since, until time.Time) ([]life, 
 	for of, seen := range there {
 		lives = append(lives, livesOf(of, seen, started[of])...)
 	}
-	slices.SortFunc(lives, func(a, b life) int {
-		return cmp.Or(cmp.Compare(a.of.location, b.of.location), cmp.Compare(a.of.job, b.of.job), cmp.Compare(a.of.instance, b.of.instance), a.first().Compare(b.first()))
-	})
+	slices.SortFunc(lives, inOrder)
 	return lives, nil
+}
+
+// inOrder compares lives by their exporters, and those of one by their times.
+func inOrder(a, b life) int {
+	return cmp.Or(cmp.Compare(a.of.location, b.of.location), cmp.Compare(a.of.job, b.of.job), cmp.Compare(a.of.instance, b.of.instance), a.first().Compare(b.first()))
 }
 
 // readExporters evaluates a query, and returns what it was for each exporter.

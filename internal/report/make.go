@@ -59,7 +59,10 @@ type maker struct {
 	now    time.Time
 	before Period
 	lives  []life
-	places map[key][]string // whose exporters have series of their own of a target
+	// counting are the lives of which each process has one, and twins those that have none.
+	counting []life
+	twins    twins
+	places   map[key][]string // whose exporters have series of their own of a target
 	// watching are the exporters with series of their own of a target.
 	watching map[key][]exporter
 	asked    []asked // what the exporters answered
@@ -103,6 +106,7 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	if err := look.Wait(); err != nil {
 		return nil, err
 	}
+	m.counting, m.twins = fold(m.lives)
 	m.askExporters(ctx)
 
 	made := make([]*Target, len(keys))

@@ -173,7 +173,7 @@ func (h *histogram) add(b *batch, mode string, l labels, name string, at time.Ti
 
 // exporter is what one at a location has counted since it was started.
 type exporter struct {
-	location       string
+	job, location  string
 	born           time.Time
 	issued, looked map[[2]string]int // runs by outcome and fault
 	steps, calls   map[string]*histogram
@@ -181,7 +181,7 @@ type exporter struct {
 }
 
 func newExporter(location string, born time.Time) *exporter {
-	e := &exporter{location: location, born: born, steps: map[string]*histogram{}, calls: map[string]*histogram{}, runs: newHistogram(runBounds)}
+	e := &exporter{job: "acme", location: location, born: born, steps: map[string]*histogram{}, calls: map[string]*histogram{}, runs: newHistogram(runBounds)}
 	e.issued, e.looked = map[[2]string]int{}, map[[2]string]int{}
 	for _, of := range [][2]string{{"success", ""}, {"skipped", ""}, {"failure", "ca"}, {"failure", "unreachable"}, {"failure", "local"}, {"failure", "client"}, {"failure", "unknown"}} {
 		e.issued[of], e.looked[of] = 0, 0
@@ -219,7 +219,7 @@ func (e *exporter) observe(r run) {
 
 // scrape adds what is scraped every four minutes.
 func (e *exporter) scrape(b *batch, mode string, at time.Time) {
-	own := labelled("job", "acme", "instance", e.location+":18555", "location", e.location)
+	own := labelled("job", e.job, "instance", e.location+":18555", "location", e.location)
 	b.add(own.with("__name__", "acme_exporter_build_info", "version", "1"), at, 1)
 	b.add(own.with("__name__", "process_start_time_seconds"), at, float64(e.born.UnixMilli())/1000)
 	of := own.with("target", target, "environment", "staging")
