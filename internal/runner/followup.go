@@ -15,7 +15,7 @@ const (
 	// followUpTimeout caps the module's timeout for a follow-up.
 	followUpTimeout = 30 * time.Second
 	// patientTimeout is what one that is in no hurry has at least, even if the next
-	// tick comes before that, or somebody asks for the pair's probe.
+	// tick comes before that, or somebody asks for the pair's probe. See [run.makesWay].
 	patientTimeout = 5 * time.Second
 	// followUpExpiry is when a follow-up is given up, unless its prober says.
 	followUpExpiry = 24 * time.Hour
@@ -272,6 +272,12 @@ func (r *Runner) settle(ctx context.Context, ru *run, res *probe.Result) {
 		return
 	}
 	it.Attempts++
+	switch {
+	case res.Duration >= ru.timeout():
+		it.cuts = 0 // more does not help: it hangs
+	case ru.cut:
+		it.cuts++
+	}
 	now := time.Now()
 	it.NotBefore = now.Add(it.rest(now))
 	f := it.FollowUp

@@ -68,6 +68,9 @@ type run struct {
 	// Both are nil of a run that is not cut short for that.
 	inTheWay <-chan struct{}
 	makeWay  func()
+	patience time.Duration // that such a run has in any case
+	// cut says that it has made way. It belongs to who performs the run.
+	cut bool
 
 	entry *entry // in the history, once it is over; nil: it has no place there
 
@@ -81,24 +84,29 @@ type run struct {
 	err    error
 }
 
-// makesWay has what is asked for now go before ru as soon as ru can end for it.
+// makesWay has what is asked for now go before ru when ru, which does a follow-up, has
+// had the time that it has in any case: patientTimeout, and twice that after each time
+// that it was not enough, so that what takes long is seen at last.
 func (ru *run) makesWay() {
+	ru.patience = min(patientTimeout<<min(ru.item.cuts, 10), followUpTimeout)
 	ask := make(chan struct{})
 	ru.inTheWay, ru.makeWay = ask, sync.OnceFunc(func() { close(ask) })
 }
 
-// stay returns when ru has to make way, or ctx ends. It has patientTimeout in any case.
-func (ru *run) stay(ctx context.Context) {
+// stay returns true when ru has to make way, and false when ctx ends.
+func (ru *run) stay(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
-		return
+		return false
 	case <-ru.inTheWay:
 	}
-	timer := time.NewTimer(time.Until(ru.start.Add(patientTimeout)))
+	timer := time.NewTimer(time.Until(ru.start.Add(ru.patience)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-timer.C:
+		return true
 	}
 }
 
@@ -114,6 +122,8 @@ type item struct {
 	gen *generation
 	// reported: it was logged that no configured pair can do it.
 	reported bool
+	// cuts is how often it had to make way since it last had all of its time.
+	cuts int
 }
 
 // joinable returns the run that a trigger joins; nil: none. A follow-up is not

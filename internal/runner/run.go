@@ -74,7 +74,7 @@ func (r *Runner) call(ctx context.Context, ru *run) (facts probe.Facts) {
 	defer cancel()
 	if ru.inTheWay != nil {
 		making.Go(func() {
-			ru.stay(ctx)
+			ru.cut = ru.stay(ctx)
 			cancel()
 		})
 	}
