@@ -15,6 +15,9 @@ import (
 const (
 	// watchLasts is how long a CA has to publish a revocation.
 	watchLasts = 24 * time.Hour
+	// watchKept is for how long the follow-up is kept that watches: longer than it
+	// watches, so that there is a last look, which says that there will be none.
+	watchKept = probe.WatchLife + 24*time.Hour
 	// maxBlind is how long ago it may have been seen that a revocation does not show, so
 	// that a look can still tell when it came to: twice the longest rest between two looks.
 	maxBlind = 20 * time.Minute
@@ -46,7 +49,7 @@ func (r *run) watchRevocation(what probe.Revocation) error {
 	}
 	return r.step(probe.StepSetup, "", func() error {
 		for _, f := range watches {
-			if _, err := r.leave(f, probe.WatchLife); err != nil {
+			if _, err := r.leave(f, watchKept); err != nil {
 				return err
 			}
 		}
@@ -76,7 +79,7 @@ func certificatesOf(what *probe.Revocation) (leaf, issuer *x509.Certificate, err
 
 // followWatchRevocation looks once whether the revocation shows. It succeeds when it
 // does, everywhere; it is tried again while it need not, and dropped when it never
-// will. The API has no part in it.
+// will, or nobody could see for [probe.WatchLife]. The API has no part in it.
 func followWatchRevocation(ctx context.Context, r *run) error {
 	leaf, issuer, err := certificatesOf(r.FollowUp.Revocation)
 	if err != nil || issuer == nil {
@@ -118,6 +121,8 @@ func followWatchRevocation(ctx context.Context, r *run) error {
 	case f.Kind == probe.FailurePending && over:
 		f.Kind, f.Flaw = probe.FailureFlaw, probe.FlawRevocationMissing
 	case f.Kind == probe.FailureFlaw && over:
+	case f.Kind != probe.FailurePending && now.Sub(seen.At) >= probe.WatchLife && !errors.Is(ctx.Err(), context.Canceled):
+		// Nobody could look, and will.
 	default:
 		return err // the next look may tell
 	}

@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"context"
 	"crypto/x509"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/acme-exporter/acme_exporter/internal/fakeca"
 	"github.com/acme-exporter/acme_exporter/internal/probe"
+	"github.com/acme-exporter/acme_exporter/internal/verdict"
 )
 
 // watched is the follow-up that watches the revocation of a certificate of p's, which
@@ -61,7 +63,9 @@ func TestWatchRevocation(t *testing.T) {
 			p.publish("/1.crl", "application/pkix-crl", p.list(forURL("http://ca.example/2.crl"), 7))
 		}, time.Hour, probe.FailureFlaw, probe.FlawCRLIDP, false},
 		{"unreadable", "crl", func(p *publisher) { p.publish("/1.crl", "application/pkix-crl", []byte("<html>")) }, time.Hour, probe.FailureFlaw, probe.FlawCRLUnreadable, false},
-		{"no answer", "crl", func(p *publisher) { p.pages["/1.crl"] = page{status: 503} }, 25 * time.Hour, probe.FailureCall, "", false},
+		{"no answer", "crl", func(p *publisher) { p.pages["/1.crl"] = page{status: 503} }, 47 * time.Hour, probe.FailureCall, "", false},
+		{"no answer for 48 h", "crl", func(p *publisher) { p.pages["/1.crl"] = page{status: 503} }, 48 * time.Hour, probe.FailureCall, "", true},
+		{"too often for 48 h", "ocsp", func(p *publisher) { p.pages["/ocsp"] = page{status: 429} }, 48 * time.Hour, probe.FailureCall, "", true},
 		{"revoked", "ocsp", func(p *publisher) { p.answer(ocsp.Response{Status: ocsp.Revoked, RevokedAt: time.Now()}) }, time.Hour, "", "", false},
 		{"good", "ocsp", func(p *publisher) {}, time.Hour, probe.FailurePending, "", false},
 		{"good for 24 h", "ocsp", func(p *publisher) {}, 24 * time.Hour, probe.FailureFlaw, probe.FlawRevocationMissing, true},
@@ -87,6 +91,9 @@ func TestWatchRevocation(t *testing.T) {
 			}
 			if dropped := slices.Contains(p.bench.list(), "drop"); dropped != tt.givenUp {
 				t.Errorf("dropped %v, want %v", dropped, tt.givenUp)
+			}
+			if got := (&probe.Result{FollowUp: f.Kind, Facts: facts, Verdict: verdict.Judge(&facts, verdict.Context{FollowUp: f.Kind})}).MissingRevocation(); (got == tt.via) != tt.givenUp {
+				t.Errorf("missing by %q", got)
 			}
 			if tt.kind == "" {
 				wantSuccess(t, facts)
@@ -167,6 +174,19 @@ func TestWatchRevocationLate(t *testing.T) {
 	}
 }
 
+// TestWatchRevocationCut holds that a last look that is cut off tells nothing.
+func TestWatchRevocationCut(t *testing.T) {
+	p := newPublisher(t)
+	f := p.watched(probe.ViaCRL, 49*time.Hour, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := p.bench.request(probe.ProberIssue)
+	req.FollowUp = &f
+	if facts := Run(ctx, req); facts.Failure == nil || facts.Revocation.GivenUp || slices.Contains(p.bench.list(), "drop") {
+		t.Errorf("failure %+v, revocation %+v", facts.Failure, facts.Revocation)
+	}
+}
+
 // TestRevokeLeavesWatches holds that a revocation is watched in each way that its
 // certificate names, by follow-ups that a second try does not leave again.
 func TestRevokeLeavesWatches(t *testing.T) {
@@ -201,7 +221,7 @@ func TestRevokeLeavesWatches(t *testing.T) {
 				for _, next := range facts.FollowUps {
 					v := next.Revocation
 					got = append(got, next.ID+" "+string(v.Via))
-					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Revocation.Asked) || !v.Absent.Equal(v.At) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != probe.WatchLife {
+					if next.Kind != probe.FollowUpWatchRevocation || !v.At.Equal(f.Revocation.Asked) || !v.Absent.Equal(v.At) || len(v.Chain) != 2 || next.Expires.Sub(next.Created) != watchKept {
 						t.Errorf("follow-up %+v", next)
 					}
 				}

@@ -31,7 +31,7 @@ func declareRevocations(d *declarer) revocationFamilies {
 			"Time from the CA's word that a certificate of ours is revoked until all of the lists (crl) or responders (ocsp) that the certificate names were seen to say so. It is looked for every 15 s at first, then after each tenth of the time that has passed, at least every 10 min. Only where the module has `revoke` or `expect`. Once for each revocation, restarts included; not where nobody could see for 20 min before that it does not show, nor where it is not known when the CA has revoked.",
 			"via"),
 		missing: d.counter(ofPair, "acme_revocations_missing_total",
-			"Revocations that the CA has not taken within 24 h (api), and those that it has taken and that did not show within 24 h on the lists (crl) or by the responders (ocsp), so that nobody asks or looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",
+			"Revocations that the CA has not taken within 24 h (api), and those that it has taken and that did not show within 24 h on the lists (crl) or by the responders (ocsp), or within 48 h where these could not be asked, so that nobody asks or looks any more. Only where the module has `revoke` or `expect`. It goes on after a restart.",
 			"via"),
 		pending: d.scraped(ofPair, "gauge", namePending,
 			"When the oldest revocation was made that does not show yet, on the lists (crl) or by the responders (ocsp); of those that the CA was asked for in vain (api), when the certificate was first to be revoked. Absent where all show, and when it is given up: after 24 h, or 48 h where nothing could be asked. Only where the module has `revoke` or `expect`.",

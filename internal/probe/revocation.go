@@ -125,8 +125,8 @@ func (r *Result) MissingRevocation() RevocationVia {
 		return ""
 	case r.FollowUp == FollowUpRevoke:
 		return ViaAPI // whosever fault it is: the certificate stays valid
-	case r.FollowUp == FollowUpWatchRevocation && r.Verdict.Outcome == OutcomeFailure:
-		return r.Revocation.Via
+	case r.FollowUp == FollowUpWatchRevocation && (r.Verdict.Outcome == OutcomeFailure || r.Failure != nil && r.Failure.Kind == FailureCall):
+		return r.Revocation.Via // also where a server has only said that we come too often
 	}
 	return ""
 }
