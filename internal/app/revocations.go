@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/acme-exporter/acme_exporter/internal/probe"
 	"github.com/acme-exporter/acme_exporter/internal/state"
 )
@@ -21,12 +23,13 @@ const bucketRevocations = "revocations"
 type revocations struct {
 	store  *store
 	logger *slog.Logger
+	said   rate.Sometimes // has its own lock
 
 	writing sync.Mutex // held from when something is read until it is stored anew: they take turns
 
 	mu    sync.Mutex                    // guards the fields below; never held while something is read or stored
 	last  map[probe.Pair]lastRevocation // what was read or written
-	ended []*probe.Result               // told by the runner, and not stored yet
+	ended []*probe.Result               // told by the runner, and not stored yet, oldest first
 }
 
 // lastRevocation is what is known of a pair. It is also the stored form.
@@ -37,7 +40,7 @@ type lastRevocation struct {
 }
 
 func newRevocations(s *store, logger *slog.Logger) *revocations {
-	return &revocations{store: s, logger: logger, last: map[probe.Pair]lastRevocation{}}
+	return &revocations{store: s, logger: logger, said: rate.Sometimes{First: 1, Interval: time.Minute}, last: map[probe.Pair]lastRevocation{}}
 }
 
 // of returns those of one pair, as a run needs them.
@@ -85,7 +88,7 @@ func (r *revocations) Last(p probe.Pair) *probe.LastRevocation {
 
 // Observe implements runner.Observer.
 func (r *revocations) Observe(res *probe.Result) {
-	if v := res.Revocation; v == nil || v.At.IsZero() {
+	if v := res.Revocation; v == nil || v.At.IsZero() || !begins(res) && !ends(res) {
 		return
 	}
 	r.mu.Lock()
@@ -93,8 +96,19 @@ func (r *revocations) Observe(res *probe.Result) {
 	r.ended = append(r.ended, res)
 }
 
+// begins reports whether the CA has revoked a certificate in the run.
+func begins(res *probe.Result) bool {
+	return res.FollowUp == probe.FollowUpRevoke && res.Verdict.Success()
+}
+
+// ends reports whether the run is the last look at a revocation.
+func ends(res *probe.Result) bool {
+	return res.FollowUp == probe.FollowUpWatchRevocation && (res.Revocation.GivenUp || !res.Revocation.Shown.IsZero())
+}
+
 // Keep implements runner.Keeper: what has come of revocations is known once it is
-// stored.
+// stored. What cannot be stored is tried again by the next one, and what came after it
+// of the same pair too: one is about the other.
 func (r *revocations) Keep() {
 	r.writing.Lock()
 	defer r.writing.Unlock()
@@ -102,25 +116,36 @@ func (r *revocations) Keep() {
 	ended := r.ended
 	r.ended = nil
 	r.mu.Unlock()
+	var failed []*probe.Result
 	for _, res := range ended {
-		r.keep(res)
+		if slices.ContainsFunc(failed, func(f *probe.Result) bool { return f.Pair == res.Pair }) {
+			failed = append(failed, res)
+		} else if err := r.keep(res); err != nil {
+			failed = append(failed, res)
+			r.said.Do(func() {
+				r.logger.Error("What came of a revocation is not stored; it is tried again later", "target", res.Target, "module", res.Module, "err", err)
+			})
+		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(failed, r.ended...)
 }
 
 // keep stores what has come of one. It needs writing.
-func (r *revocations) keep(res *probe.Result) {
+func (r *revocations) keep(res *probe.Result) error {
 	v := res.Revocation
 	last, err := r.read(res.Pair)
 	if err != nil {
-		return
+		return err
 	}
 	switch {
-	case res.FollowUp == probe.FollowUpRevoke && res.Verdict.Success():
+	case begins(res):
 		last.Last = &probe.LastRevocation{Serial: v.Serial, Reason: v.Reason, At: v.At}
 		for _, f := range res.FollowUps {
 			last.Last.Watched = append(last.Last.Watched, probe.WatchedRevocation{Via: f.Revocation.Via})
 		}
-	case res.FollowUp == probe.FollowUpWatchRevocation && last.Last != nil && last.Last.Serial == v.Serial && (v.GivenUp || !v.Shown.IsZero()):
+	case last.Last != nil && last.Last.Serial == v.Serial:
 		seen := *last.Last // others may be reading it
 		seen.Watched = slices.Clone(seen.Watched)
 		for i := range seen.Watched {
@@ -130,11 +155,9 @@ func (r *revocations) keep(res *probe.Result) {
 		}
 		last.Last = &seen
 	default:
-		return
+		return nil
 	}
-	if err := r.write(res.Pair, last); err != nil {
-		r.logger.Error("What came of a revocation is not stored", "target", res.Target, "module", res.Module, "err", err)
-	}
+	return r.write(res.Pair, last)
 }
 
 // Restore implements runner.Observer.

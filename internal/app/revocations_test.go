@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,4 +153,41 @@ func TestLastRevocation(t *testing.T) {
 	all.Observe(missing)
 	last.Watched = []probe.WatchedRevocation{{Via: "crl", GivenUp: "revocation_missing"}, {Via: "ocsp", Shown: at.Add(time.Minute)}}
 	want("at the end", last)
+}
+
+// TestRevocationsStoredLater holds that what came of a revocation while the state
+// directory was broken is stored when it is not, in its order.
+func TestRevocationsStoredLater(t *testing.T) {
+	var said strings.Builder
+	all := newRevocations(&store{broken: errors.New("damaged")}, slog.New(slog.NewTextHandler(&said, nil)))
+	p := probe.Pair{Target: "ca", Module: "issue"}
+	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	tell := func(kind probe.FollowUpKind, outcome probe.Outcome, v probe.Revocation) {
+		r := &probe.Result{Pair: p, FollowUp: kind, Verdict: probe.Verdict{Outcome: outcome}}
+		r.Revocation = &v
+		if kind == probe.FollowUpRevoke {
+			r.Facts.FollowUps = []probe.FollowUp{{Revocation: &probe.Revocation{Via: probe.ViaCRL}}}
+		}
+		all.Observe(r)
+		all.Keep()
+	}
+	tell(probe.FollowUpRevoke, probe.OutcomeSuccess, probe.Revocation{Serial: "2a", At: at})
+	for range 100 {
+		tell(probe.FollowUpWatchRevocation, probe.OutcomeSkipped, probe.Revocation{Serial: "2a", At: at, Via: probe.ViaCRL})
+	}
+	tell(probe.FollowUpWatchRevocation, probe.OutcomeSuccess, probe.Revocation{Serial: "2a", At: at, Via: probe.ViaCRL, Shown: at.Add(time.Hour)})
+	if n := strings.Count(said.String(), "is not stored; it is tried again later"); n != 1 || len(all.ended) != 2 {
+		t.Errorf("%d Results wait, said %d times:\n%s", len(all.ended), n, said.String())
+	}
+	kept := &store{dir: t.TempDir()}
+	if err := kept.take(probe.ProberIssue); err != nil {
+		t.Fatal(err)
+	}
+	defer kept.close()
+	all.store = kept
+	all.Keep()
+	want := &probe.LastRevocation{Serial: "2a", At: at, Watched: []probe.WatchedRevocation{{Via: probe.ViaCRL, Shown: at.Add(time.Hour)}}}
+	if diff := cmp.Diff(want, newRevocations(kept, nil).Last(p)); diff != "" || len(all.ended) != 0 {
+		t.Errorf("%d Results wait; -want +got:\n%s", len(all.ended), diff)
+	}
 }
