@@ -57,7 +57,6 @@ func TestLive(t *testing.T) {
 	const worked = `sum(acme_probes_total{target="flapping",outcome="success"})`
 	before := s.value(worked)
 	faults, calm := s.strike(began)
-	silence := s.silence()
 	s.poll(time.Now().Add(2*within), func() bool {
 		return !slices.ContainsFunc(scenarios, func(sc scenario) bool {
 			at, _ := s.first("page", sc.target, "AcmeCADown")
@@ -76,6 +75,7 @@ func TestLive(t *testing.T) {
 	s.prometheus.Stop()
 	s.prometheus.Serve()
 	tell("Prometheus is there again")
+	silenced := s.silence()
 
 	s.sleep(time.Until(began.Add(210 * time.Second)))
 	for _, sc := range scenarios {
@@ -86,7 +86,6 @@ func TestLive(t *testing.T) {
 	tell("outages are over, but for the flapping")
 	calm()
 	between := s.value(worked) - before
-	silenced := silence()
 	recovered := time.Now()
 
 	// All warnings have a time that they wait for.
@@ -148,25 +147,15 @@ func (s *stack) flap(sc scenario, d time.Duration) {
 	}
 }
 
-// silence kills three more of the far exporters, so that one of five is left, when
-// the rules have noticed that they were there: they look at every fifth minute of the
-// clock, at what was recorded within a minute before. It returns what waits for it to be
-// done, and says when it was.
-func (s *stack) silence() (wait func() time.Time) {
-	boundary := time.Now().Add(90 * time.Second).Truncate(5 * time.Minute).Add(5 * time.Minute)
-	var silencing sync.WaitGroup
-	var at time.Time
-	silencing.Go(func() {
-		s.sleep(time.Until(boundary.Add(10 * time.Second)))
-		at = time.Now()
-		for _, l := range s.groups[far][1:4] {
-			l.exporter.Kill()
-		}
-	})
-	return func() time.Time {
-		silencing.Wait()
-		return at
+// silence kills three more of the far exporters, so that one of five is left, and
+// returns when that was.
+func (s *stack) silence() time.Time {
+	s.t.Helper()
+	at := time.Now()
+	for _, l := range s.groups[far][1:4] {
+		l.exporter.Kill()
 	}
+	return at
 }
 
 // warned returns what was warned of for a target, sorted.

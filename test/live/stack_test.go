@@ -295,8 +295,9 @@ func (s *stack) serve() {
 	}
 	const well = `sum(acme_target_state{state="up"})`
 	s.await("all CAs are up everywhere", 5*time.Minute, func() bool { return s.value(well) == float64(want) })
-	s.await("the rules know of all locations", time.Minute, func() bool {
-		return s.value("sum(environment_target:acme_target_reporting:sum)") == float64(want)
+	// They look at who is there every minute.
+	s.await("the rules know of all locations", 3*time.Minute, func() bool {
+		return s.value("sum(environment_target:acme_target_known:sum)") == float64(want)
 	})
 }
 
