@@ -177,17 +177,17 @@ func TestMailCommand(t *testing.T) {
 	prometheus := parts.NewPrometheus(t, file)
 	prometheus.Serve()
 	parts.Until(t, "the exporter is scraped", func() bool {
-		v, ok := prometheus.Value(`acme_target_state{state="up"}`)
-		return ok && v == 1
+		v, ok := prometheus.Value(`count_over_time(acme_target_state{state="up"}[1m])`)
+		return ok && v >= 4
 	})
 
 	server := parts.StartMailServer(t)
-	since := time.Now().UTC().Add(-time.Hour)
+	since := time.Now().UTC().Add(-time.Hour - time.Second) // a look each 30 s, and one of them a second ago
 	store, eml, page := filepath.Join(dir, "state"), filepath.Join(dir, "report.eml"), filepath.Join(dir, "report.html")
 	report := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), parts.PlainBinary(t), append([]string{
-			"report", "--prometheus.url=" + prometheus.URL, "--since=" + since.Format("2006-01-02T15:04"), "--until=" + since.Add(2*time.Hour).Format("2006-01-02T15:04"),
+			"report", "--prometheus.url=" + prometheus.URL, "--since=" + since.Format("2006-01-02T15:04:05"), "--until=" + since.Add(2*time.Hour).Format("2006-01-02T15:04:05"),
 			"--email.config=" + emailConfig(t, server, server.Password), "--state.dir=" + store,
 		}, args...)...)
 		var said bytes.Buffer
