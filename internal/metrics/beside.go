@@ -11,12 +11,14 @@ import (
 
 // besideFamilies are about what a CA publishes beside its API.
 type besideFamilies struct {
-	crlThisUpdate, crlNextUpdate, crlNumber, crlEntries, crlSize *prometheus.GaugeVec
-	ocspThisUpdate, ocspNextUpdate, ocspRevoked                  *prometheus.GaugeVec
+	crlRead, crlThisUpdate, crlNextUpdate, crlNumber, crlEntries, crlSize *prometheus.GaugeVec
+	ocspThisUpdate, ocspNextUpdate, ocspRevoked                           *prometheus.GaugeVec
 }
 
 func declareBeside(d *declarer) besideFamilies {
 	return besideFamilies{
+		crlRead: d.gauge(ofPair, "acme_crl_read_timestamp_seconds",
+			"When the run ended that read a revocation list last: the other acme_crl_ metrics are as old."),
 		crlThisUpdate: d.gauge(ofPair, "acme_crl_this_update_timestamp_seconds",
 			"When the revocation list that was read last says that it was made; of several lists, the oldest."),
 		crlNextUpdate: d.gauge(ofPair, "acme_crl_next_update_timestamp_seconds",
@@ -39,7 +41,7 @@ func declareBeside(d *declarer) besideFamilies {
 // gauges are all of them.
 func (f *besideFamilies) gauges() []*prometheus.GaugeVec {
 	return []*prometheus.GaugeVec{
-		f.crlThisUpdate, f.crlNextUpdate, f.crlNumber, f.crlEntries, f.crlSize,
+		f.crlRead, f.crlThisUpdate, f.crlNextUpdate, f.crlNumber, f.crlEntries, f.crlSize,
 		f.ocspThisUpdate, f.ocspNextUpdate, f.ocspRevoked,
 	}
 }
@@ -69,6 +71,7 @@ func (m *Metrics) showBeside(p *pair, r *probe.Result) {
 		}
 	}
 	if crls.n > 0 && p.prober == probe.ProberCRL && newer(&p.listedAt, r.End()) {
+		set(f.crlRead, seconds(r.End()), true)
 		set(f.crlThisUpdate, seconds(crls.from), true)
 		set(f.crlNextUpdate, seconds(crls.until), !crls.until.IsZero())
 		set(f.crlEntries, float64(entries), true)

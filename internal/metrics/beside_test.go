@@ -44,7 +44,7 @@ func read(name probe.Pair, prober probe.Prober, at time.Time) *probe.Result {
 }
 
 var besideNames = []string{
-	"acme_crl_this_update_timestamp_seconds", "acme_crl_next_update_timestamp_seconds", "acme_crl_number", "acme_crl_entries", "acme_crl_size_bytes",
+	"acme_crl_read_timestamp_seconds", "acme_crl_this_update_timestamp_seconds", "acme_crl_next_update_timestamp_seconds", "acme_crl_number", "acme_crl_entries", "acme_crl_size_bytes",
 	"acme_ocsp_this_update_timestamp_seconds", "acme_ocsp_next_update_timestamp_seconds", "acme_ocsp_certificate_revoked",
 	"acme_request_retries_total",
 }
@@ -57,7 +57,9 @@ func TestBeside(t *testing.T) {
 	}
 	m.Observe(read(listing, probe.ProberCRL, start))
 	m.Observe(read(asking, probe.ProberOCSP, start))
+	end := func(r *probe.Result) float64 { return float64(r.End().UnixMilli()) / 1000 }
 	want := map[string]float64{
+		"acme_crl_read_timestamp_seconds{}":        end(read(listing, probe.ProberCRL, start)),
 		"acme_crl_this_update_timestamp_seconds{}": 1000, "acme_crl_next_update_timestamp_seconds{}": 9000,
 		"acme_crl_number{}": 9, "acme_crl_entries{}": 7, "acme_crl_size_bytes{}": 900,
 		"acme_ocsp_this_update_timestamp_seconds{}": 2500, "acme_ocsp_next_update_timestamp_seconds{}": 8000,
@@ -80,8 +82,9 @@ func TestBeside(t *testing.T) {
 	bare := read(listing, probe.ProberCRL, start.Add(2*time.Minute))
 	bare.CRLs = []probe.CRL{{ThisUpdate: time.Unix(4000, 0), Bytes: 10}}
 	m.Observe(bare)
-	got := values(t, reg, besideNames[:5]...)
+	got := values(t, reg, besideNames[:6]...)
 	if diff := cmp.Diff(map[string]float64{
+		"acme_crl_read_timestamp_seconds{}":        end(bare),
 		"acme_crl_this_update_timestamp_seconds{}": 4000, "acme_crl_entries{}": 0, "acme_crl_size_bytes{}": 10,
 	}, got); diff != "" {
 		t.Errorf("without number and nextUpdate: -want +got:\n%s", diff)

@@ -175,13 +175,15 @@ func declareCertificates(d *declarer) certificateFamilies {
 
 // targetFamilies are about a CA as a whole, whichever pair saw it.
 type targetFamilies struct {
-	apiNotAfter *prometheus.GaugeVec
-	changes     *prometheus.CounterVec
-	lastChange  *prometheus.GaugeVec
+	apiNotBefore, apiNotAfter *prometheus.GaugeVec
+	changes                   *prometheus.CounterVec
+	lastChange                *prometheus.GaugeVec
 }
 
 func declareTarget(d *declarer) targetFamilies {
 	return targetFamilies{
+		apiNotBefore: d.gauge(ofTarget, "acme_api_certificate_not_before_timestamp_seconds",
+			"Start of the validity of the certificate that the CA's own API presented last, trusted or not."),
 		apiNotAfter: d.gauge(ofTarget, "acme_api_certificate_not_after_timestamp_seconds",
 			"End of the validity of the certificate that the CA's own API presented last, trusted or not."),
 		changes: d.counter(ofTarget, "acme_directory_changes_total",

@@ -92,7 +92,7 @@ func issuance(name probe.Pair, hash string, at time.Time) *probe.Result {
 	for _, c := range pair.Checks() {
 		r.Certificate.Checks = append(r.Certificate.Checks, probe.CheckResult{Check: c, Passed: true})
 	}
-	r.API = &probe.APICertificate{NotAfter: at.Add(30 * 24 * time.Hour)}
+	r.API = &probe.APICertificate{NotBefore: at.Add(-60 * 24 * time.Hour), NotAfter: at.Add(30 * 24 * time.Hour)}
 	r.Directory = &probe.Directory{Endpoints: []string{"newNonce", "newAccount", "newOrder"}, TermsOfService: "https://ca.example/terms"}
 	return r
 }
@@ -256,7 +256,7 @@ func TestApplyInitialises(t *testing.T) {
 	for _, absent := range []string{
 		"acme_probe_success", "acme_probe_last_run_timestamp_seconds", "acme_probe_last_success_timestamp_seconds",
 		"acme_probe_next_due_timestamp_seconds", "acme_certificate_not_after_timestamp_seconds", "acme_certificate_check_passed",
-		"acme_validation_networks", "acme_api_certificate_not_after_timestamp_seconds", "acme_directory_last_change_timestamp_seconds",
+		"acme_validation_networks", "acme_api_certificate_not_before_timestamp_seconds", "acme_api_certificate_not_after_timestamp_seconds", "acme_directory_last_change_timestamp_seconds",
 		"acme_probe_failures_total", "acme_requests_total", "acme_exporter_config_last_reload_successful",
 		"acme_rate_limit_remaining", "acme_rate_limit_capacity", "acme_budget_ledger_ok",
 	} {

@@ -69,6 +69,7 @@ func TestObserveIssuance(t *testing.T) {
 		"acme_certificate_check_passed{check=order}":                   1,
 		"acme_certificate_check_passed{check=signatures}":              1,
 		"acme_certificate_check_passed{check=validity}":                1,
+		"acme_api_certificate_not_before_timestamp_seconds{}":          float64(start.Unix()) - 60*86400,
 		"acme_api_certificate_not_after_timestamp_seconds{}":           float64(start.Unix()) + 30*86400,
 	})
 	// From connection ready to the last byte: not from the start of the call.

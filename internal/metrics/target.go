@@ -62,6 +62,7 @@ func (m *Metrics) showTarget(t *target, r *probe.Result, count bool) {
 		return
 	}
 	if r.API != nil && newer(&t.apiAt, r.Start) {
+		m.f.target.apiNotBefore.WithLabelValues(t.name, t.environment).Set(seconds(r.API.NotBefore))
 		m.f.target.apiNotAfter.WithLabelValues(t.name, t.environment).Set(seconds(r.API.NotAfter))
 	}
 	if count && r.Directory != nil && r.Directory.Change != nil {
