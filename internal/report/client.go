@@ -243,8 +243,12 @@ func queryError(query string, err error) error {
 		return fmt.Errorf("query %q: %s", query, refusal(refused))
 	}
 	// The error of net/http names the URL, with its user.
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("query %q: %s: %w: is --prometheus.url right?", query, redacted(outer.URL), outer.Err)
+	outer, ok := errors.AsType[*url.Error](err)
+	switch {
+	case ok && outer.Timeout():
+		return fmt.Errorf("query %q: %s: %w", query, redacted(outer.URL), outer.Err)
+	case ok: // whatever the query is
+		return fmt.Errorf("%s: %w: is --prometheus.url right?", redacted(outer.URL), outer.Err)
 	}
 	return fmt.Errorf("query %q: %w", query, err)
 }
