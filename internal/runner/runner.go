@@ -71,8 +71,9 @@ type Options struct {
 	NoResults bool
 	// Incidents is told of each run that is no follow-up, and of follow-ups that have
 	// found what the CA had to refuse, after the observers, and says whether another run
-	// is to confirm it at once, beside the timeline and the least interval; nil: none is. It may wait for a disk: only the pair's next run
-	// waits for it. A reload at that moment may have replaced the run's configuration.
+	// is to confirm it at once, beside the timeline and the least interval; nil: none
+	// is. It may wait for a disk: only the pair's next run waits for it. A reload at
+	// that moment may have replaced the run's configuration.
 	Incidents func(*probe.Result) (confirm bool)
 	// Controls asks others than the target, which was not reached; nil: there are
 	// none.
