@@ -47,6 +47,9 @@ func (s *stack) judge(t *testing.T, sc scenario, fault time.Time, lateness func(
 	if page.Labels["alertname"] != "AcmeCADown" || len(things) == 0 || len(wrong) > 0 {
 		t.Errorf("want AcmeCADown, and nothing met but %q:%s", sc.page, sent(pages))
 	}
+	if sc.page == gone && !slices.ContainsFunc(things, func(what string) bool { return strings.HasSuffix(what, "(fault unreachable)") }) {
+		t.Errorf("most runs begin after the fault, and none met a CA that is unreachable: %q", things)
+	}
 	took, late := pages[0].At.Sub(fault), lateness(fault, pages[0].At)
 	if took > within+late {
 		t.Errorf("paged %v after the fault, want %v; this machine was %v late", took, within, late)

@@ -66,8 +66,9 @@ const (
 	signs = `(account|order|authorization|validation|finalization|download)`
 	asks  = `(directory|nonce|account|order|authorization|validation|finalization|download)`
 	// gone is what is met where nobody answers: by a run that begins, and by one whose
-	// connection is there.
-	gone = `((connect|tls)_failed in directory|no_answer_(closed|failed) in ` + asks + `) \(fault unreachable\)`
+	// connection is there. Of one that had an answer before, it is the CA's fault
+	// (docs/verdicts.md).
+	gone = `(connect|tls)_failed in directory \(fault unreachable\)|no_answer_(closed|failed) in ` + asks + ` \(fault (unreachable|ca)\)`
 )
 
 var scenarios = []scenario{
