@@ -47,8 +47,11 @@ func (s *stack) judge(t *testing.T, sc scenario, fault time.Time, lateness func(
 	if page.Labels["alertname"] != "AcmeCADown" || len(things) == 0 || len(wrong) > 0 {
 		t.Errorf("want AcmeCADown, and nothing met but %q:%s", sc.page, sent(pages))
 	}
-	if sc.page == gone && !slices.ContainsFunc(things, func(what string) bool { return strings.HasSuffix(what, "(fault unreachable)") }) {
-		t.Errorf("most runs begin after the fault, and none met a CA that is unreachable: %q", things)
+	if sc.page == gone { // all locations can have been half-way; most runs begin later
+		failed := fmt.Sprintf("sum(acme_probes_total{target=%q,outcome=\"failure\"", sc.target)
+		if all, unreachable := s.value(failed+"})"), s.value(failed+",fault=\"unreachable\"})"); unreachable <= all/2 {
+			t.Errorf("of %v runs that failed %v met a CA that is unreachable", all, unreachable)
+		}
 	}
 	took, late := pages[0].At.Sub(fault), lateness(fault, pages[0].At)
 	if took > within+late {
